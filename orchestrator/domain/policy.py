@@ -1,0 +1,73 @@
+"""The numbers that decide: limits, patience and what is worth another try."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+MEBIBYTE = 1 << 20
+RETRYABLE_CODES = frozenset({1, 2, 4, 8, 10, 13, 14})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service allows a project, and what a batch may hold. Bytes are as sent."""
+
+    inline_max_bytes: int = 19 * 1000 * 1000
+    file_max_bytes: int = 2_000_000_000
+    requests_per_batch_max: int = 1_000_000
+    active_jobs_max: int = 100
+    storage_bytes_max: int = 20_000_000_000
+    requests_per_minute: int = 60
+    enqueued_tokens: dict[str, int] = field(default_factory=dict)
+    batch_bytes_min: int = 1 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon. `retryable` holds google.rpc codes of single requests."""
+
+    generations_max: int = 5
+    backoff_min: timedelta = timedelta(seconds=5)
+    backoff_max: timedelta = timedelta(minutes=15)
+    retryable: frozenset[int] = RETRYABLE_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionPolicy:
+    """The two bounds that liveness is bought with, and what to do without evidence.
+
+    `late_create` is D, the longest time after our give-up at which a sent create may still take
+    effect; `list_lag` is L, the longest time a created job may be missing from the list.
+    """
+
+    create_timeout: timedelta = timedelta(seconds=120)
+    late_create: timedelta = timedelta(seconds=900)
+    list_lag: timedelta = timedelta(seconds=1800)
+    hold: bool = False
+
+    @property
+    def window(self) -> timedelta:
+        """Return W = D + L: how long absence must be seen before it is believed."""
+        return self.late_create + self.list_lag
+
+
+@dataclass(frozen=True, slots=True)
+class PollPolicy:
+    """How often the job list is read: often while jobs are young, seldom when they are old."""
+
+    interval_min: timedelta = timedelta(seconds=30)
+    interval_max: timedelta = timedelta(minutes=5)
+
+
+def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
+    """Return the wait after `failures` (from 1) in a row; `jitter` is in [0, 1).
+
+    Full jitter over the upper half: never less than half the exponential step.
+    """
+    step = policy.backoff_min * (1 << min(failures - 1, 30))
+    return min(step, policy.backoff_max) * (0.5 + jitter / 2)
+
+
+def next_look(policy: PollPolicy, youngest: timedelta, jitter: float) -> timedelta:
+    """Return the wait until the next look when the youngest live job has this age."""
+    wait = min(max(youngest / 10, policy.interval_min), policy.interval_max)
+    return wait * (0.9 + jitter / 5)

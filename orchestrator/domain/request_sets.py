@@ -1,0 +1,205 @@
+"""The set machine: one drop, from its claim to its results.
+
+`paused`, `held` and `cancel_asked` are flags of the row and no states: a set that is held is
+still running, it only starts nothing new until the operator has spoken.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import ClassVar, TypeAlias
+
+from orchestrator.domain.batches import Kind
+from orchestrator.domain.ids import ContentHash, Fingerprint, ProjectName, SetId
+from orchestrator.domain.moves import Move, edges
+
+
+@dataclass(frozen=True, slots=True)
+class SetInfo:
+    """What never changes about a set once it was accepted.
+
+    `folder` is its folder's name in `work/`, `outbox` the reserved name in `outbox/`,
+    `options` the effective options as canonical JSON, `requests` the number of input lines that
+    are not blank, `flawed` how many of them settled as flaws at intake.
+    `answered_from` names the first run whose answers this drop gets; None for a run of its own.
+    """
+
+    id: SetId
+    name: str
+    profile: str
+    project: ProjectName
+    kind: Kind
+    model: str
+    folder: str
+    outbox: str
+    fingerprint: Fingerprint
+    content: ContentHash
+    content_bytes: int
+    requests: int
+    flawed: int
+    tokens: int
+    priority: int
+    run: int
+    options: str
+    answered_from: SetId | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the operator or a fault laid upon a set; `held` says why and what to do."""
+
+    paused: bool = False
+    cancel_asked: bool = False
+    retry_asked: bool = False
+    held: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How a finished set came out; answered + failed = requests."""
+
+    answered: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Claimed, read once and registered; not yet accepted or rejected."""
+
+    state: ClassVar = "received"
+    info: SetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """Accepted: every line has its place in the index files."""
+
+    state: ClassVar = "indexed"
+    info: SetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Batches of at least one generation were planned.
+
+    `batch_bytes_max` is the present bound of a batch's size; expiries halve it.
+    """
+
+    state: ClassVar = "running"
+    info: SetInfo
+    batch_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """summary.json is on disk."""
+
+    state: ClassVar = "delivered"
+    info: SetInfo
+    delivered_at: datetime
+    totals: Totals
+    summary_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Nothing of it was sent; the input and its flaws lie in `rejected/`."""
+
+    state: ClassVar = "rejected"
+    info: SetInfo
+    reason: str
+    rejected_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Ended at the operator's wish; what was answered is delivered."""
+
+    state: ClassVar = "cancelled"
+    info: SetInfo
+    cancelled_at: datetime
+    totals: Totals
+    summary_sha256: str
+
+
+RequestSet: TypeAlias = Received | Indexed | Running | Delivered | Rejected | Cancelled
+Open: TypeAlias = Received | Indexed | Running
+
+SetEdge: TypeAlias = (
+    Move[Received, Indexed]  # index: every line has its place; flaws within the allowance
+    | Move[Received, Rejected]  # reject: too many flaws, duplicate keys, nothing readable
+    | Move[Indexed, Running]  # start: generation 1 is planned
+    | Move[Indexed, Delivered]  # reuse: answered from a first run, or nothing to send
+    | Move[Received, Received]
+    | Move[Indexed, Indexed]  # rehome: the outbox name was taken
+    | Move[Running, Running]  # narrow: an expiry halved the next batches; or rehome
+    | Move[Running, Delivered]  # deliver: summary.json is on disk
+    | Move[Delivered, Running]  # reopen: `retry` put its failures back into the pool
+    | Move[Open, Cancelled]  # cancel: asked for, and no batch is live
+)
+SET_EDGES = edges(SetEdge)
+OPEN_STATES = frozenset({"received", "indexed", "running"})
+
+
+def index(request_set: Received) -> Move[Received, Indexed]:
+    """Accept the set."""
+    return Move(request_set, Indexed(request_set.info))
+
+
+def reject(request_set: Received, reason: str, now: datetime) -> Move[Received, Rejected]:
+    """Refuse the set as a whole; nothing of it was sent."""
+    return Move(request_set, Rejected(request_set.info, reason, now), reason)
+
+
+def start(request_set: Indexed, batch_bytes_max: int) -> Move[Indexed, Running]:
+    """Begin: generation 1 is planned in the same transaction."""
+    return Move(request_set, Running(request_set.info, batch_bytes_max))
+
+
+def reuse(
+    request_set: Indexed, totals: Totals, summary_sha256: str, now: datetime
+) -> Move[Indexed, Delivered]:
+    """Deliver without sending anything: a first run has the answers, or all lines are flawed."""
+    return Move(request_set, Delivered(request_set.info, now, totals, summary_sha256))
+
+
+def narrow(request_set: Running, batch_bytes_max: int, why: str) -> Move[Running, Running]:
+    """Plan smaller batches from now on."""
+    return Move(request_set, Running(request_set.info, batch_bytes_max), why)
+
+
+def deliver(
+    request_set: Running, totals: Totals, summary_sha256: str, now: datetime
+) -> Move[Running, Delivered]:
+    """Record that summary.json is on disk."""
+    return Move(request_set, Delivered(request_set.info, now, totals, summary_sha256))
+
+
+def rehome(request_set: Open, outbox: str) -> SetEdge:
+    """Deliver under another name: the reserved one belongs to somebody else."""
+    info, why = replace(request_set.info, outbox=outbox), f"outbox name {outbox}"
+    match request_set:
+        case Received():
+            return Move(request_set, replace(request_set, info=info), why)
+        case Indexed():
+            return Move(request_set, replace(request_set, info=info), why)
+        case Running():
+            return Move(request_set, replace(request_set, info=info), why)
+
+
+def reopen(request_set: Delivered, outbox: str, batch_bytes_max: int) -> Move[Delivered, Running]:
+    """Go on with what failed: the operator asked for it. What was delivered stays as it is."""
+    info = replace(request_set.info, outbox=outbox)
+    return Move(request_set, Running(info, batch_bytes_max), f"retry into {outbox}")
+
+
+def cancel(
+    request_set: Open, totals: Totals, summary_sha256: str, now: datetime
+) -> Move[Open, Cancelled]:
+    """End at the operator's wish; no batch is live and what was answered is delivered."""
+    return Move(request_set, Cancelled(request_set.info, now, totals, summary_sha256))
+
+
+def is_open(request_set: RequestSet) -> bool:
+    """Tell whether anything is still to be done for the set."""
+    return request_set.state in OPEN_STATES
