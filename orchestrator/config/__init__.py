@@ -1,0 +1,1 @@
+"""Settings: read once from file, environment and credentials, checked, frozen."""
