@@ -1,0 +1,178 @@
+"""A claimed, indexed source: read by position, checked against its digests; its mapped index.
+
+`plain` is there when the drop was compressed, else `input` is read. `lines.idx`, `states.idx` and
+`answers.idx` are arrays by ordinal (`domain.layout`), mapped and not loaded.
+
+Trouble: `SourceChanged` when the bytes are not those that were read at intake.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from orchestrator.domain.layout import ANSWER, LINE, SIDE
+from orchestrator.ports import SourceChanged
+from orchestrator.spool import atomic
+
+Rows: TypeAlias = NDArray[np.void]
+
+BLOCK_BYTES = 4 << 20
+DIGEST_BYTES = 32
+
+META = "meta.json"
+INPUT = "input"
+PLAIN = "plain"
+OPTIONS = "options.toml"
+LINES = "lines.idx"
+STATES = "states.idx"
+ANSWERS = "answers.idx"
+FLAWS = "flaws.jsonl"
+WARNINGS = "warnings.jsonl"
+SIDE_FILE = "side.jsonl"
+BLOCKS = "blocks.idx"
+INDEX = "index.json"
+
+
+class Source:
+    """The plain bytes of a claim, opened for reading. Closed by `close()` or as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = plain_path(folder)
+        self._file = atomic.open_read(self.path)
+        self._side: int | None = None
+        self.size = os.fstat(self._file).st_size
+        self._digests = (folder / BLOCKS).read_bytes() if (folder / BLOCKS).exists() else b""
+        self._verified: set[int] = set()
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of `BLOCK_BYTES` the source has; the last one may be shorter."""
+        return -(-self.size // BLOCK_BYTES)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read exactly `size` bytes; raises SourceChanged if they are no longer there."""
+        return _read(self._file, offset, size, self.path)
+
+    def read_side(self, offset: int, size: int) -> bytes:
+        """Read exactly `size` bytes of the side file, where rewritten requests lie."""
+        if self._side is None:
+            self._side = atomic.open_read(self.folder / SIDE_FILE)
+        return _read(self._side, offset, size, self.folder / SIDE_FILE)
+
+    def request(self, line: Any) -> bytes:
+        """Return a request's JSON as it lies there, without its defaults. `line` is a LINE row."""
+        start = int(line["base"]) + int(line["request"])
+        return self._reader(line)(start, int(line["length"]))
+
+    def key(self, line: Any, ordinal: int) -> bytes:
+        """Return the user's key as JSON, byte for byte, or the line's number as a JSON string."""
+        if not line["key_length"]:
+            return b'"%d"' % (ordinal + int(line["key"]))
+        start = int(line["base"]) + int(line["key"])
+        return self._reader(line)(start, int(line["key_length"]))
+
+    def verify(self, block: int) -> None:
+        """Compare a block with its digest of intake; raises SourceChanged.
+
+        Each block is read once for this in the life of the object; see `verify_again`.
+        """
+        if block not in self._verified:
+            self.verify_again(block)
+            self._verified.add(block)
+
+    def verify_again(self, block: int) -> None:
+        """Compare a block with its digest whether or not that was done before."""
+        start = block * BLOCK_BYTES
+        end = min(start + BLOCK_BYTES, self.size)
+        found = blake3()
+        for at in range(start, end, atomic.WRITE_BYTES_MAX):
+            found.update(self.read(at, min(atomic.WRITE_BYTES_MAX, end - at)))
+        if found.digest() != self.digest(block):
+            raise SourceChanged(
+                f"{self.path} has changed since it was claimed (bytes from {start}); "
+                "nothing more is sent from it: drop the file again"
+            )
+
+    def verify_span(self, offset: int, size: int) -> None:
+        """Verify every block that this span touches."""
+        for block in range(offset // BLOCK_BYTES, -(-(offset + size) // BLOCK_BYTES)):
+            self.verify(block)
+
+    def digest(self, block: int) -> bytes:
+        """Return the digest of a block as it was read at intake."""
+        found = self._digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
+        if len(found) != DIGEST_BYTES:
+            raise SourceChanged(f"{self.path} is longer than it was when it was claimed")
+        return found
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._file)
+        if self._side is not None:
+            os.close(self._side)
+            self._side = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _reader(self, line: Any) -> Callable[[int, int], bytes]:
+        return self.read_side if int(line["flags"]) & SIDE else self.read
+
+
+def plain_path(folder: Path) -> Path:
+    """Return the file that offsets count in."""
+    plain = folder / PLAIN
+    return plain if plain.exists() else folder / INPUT
+
+
+def open_lines(folder: Path) -> Rows:
+    """Map `lines.idx` for reading: LINE rows by ordinal."""
+    return _map(folder / LINES, LINE, writable=False)
+
+
+def open_states(folder: Path, *, writable: bool = False) -> NDArray[np.uint8]:
+    """Map `states.idx`: one byte by ordinal. What is written is durable after `flush`."""
+    return _map(folder / STATES, np.dtype(np.uint8), writable=writable)
+
+
+def open_answers(folder: Path, *, writable: bool = False) -> Rows:
+    """Map `answers.idx`: ANSWER rows by ordinal. What is written is durable after `flush`."""
+    return _map(folder / ANSWERS, ANSWER, writable=writable)
+
+
+def flush(folder: Path, names: Sequence[str]) -> None:
+    """Make what was written through mappings of these files durable."""
+    for name in names:
+        atomic.fsync_path(folder / name)
+
+
+def _map(path: Path, dtype: np.dtype[Any], *, writable: bool) -> NDArray[Any]:
+    size = path.stat().st_size
+    if not size:
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r+" if writable else "r")
+
+
+def _read(file: int, offset: int, size: int, path: Path) -> bytes:
+    data = os.pread(file, size, offset)
+    while len(data) < size:
+        more = os.pread(file, size - len(data), offset + len(data))
+        if not more:
+            raise SourceChanged(f"{path} is shorter than it was when it was claimed")
+        data += more
+    return data
