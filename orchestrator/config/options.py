@@ -25,11 +25,11 @@ OPTIONS_BYTES_MAX = 1024 * 1024
 MICROS = 1_000_000
 
 
-def choose(settings: Settings, text: str | None, profile: str) -> Choice:
+def choose(settings: Settings, profile: str, text: str | None) -> Choice:
     """Return the effective options of a drop.
 
-    `text` is the TOML of its options file, None without one; `profile` is the hot folder that
-    it lay in, "" for the inbox itself. A profile that the file names goes before the folder's.
+    `profile` is the hot folder that it lay in, "" for the inbox itself; `text` is the TOML of its
+    options file, None without one. A profile that the file names goes before the folder's.
     """
     own = parse(text) if text is not None else DropOptions()
     name = own.profile or profile or DEFAULT_PROFILE
@@ -70,52 +70,34 @@ def _layer(options: SetOptions) -> dict[str, Any]:
 
 
 def _choice(settings: Settings, profile: str, model: str, said: Mapping[str, Any]) -> Choice:
-    defaults = _fragment(said["defaults"]) if said.get("defaults") else None
+    defaults = said.get("defaults") or {}
+    _refuse_no_json("defaults", defaults)
     cost: Decimal | None = said.get("max_cost", settings.money.max_cost_per_set)
-    effective = _effective(settings, said) | {"profile": profile, "model": model}
-    if cost is not None:
-        effective["max_cost"] = str(cost)
+    intake, outbox = settings.intake, settings.outbox
+    written = {
+        "compress": said.get("compress", outbox.compress),
+        "compact": said.get("compact", outbox.compact),
+    }
     return Choice(
         profile=profile,
         project=PROJECT,
         model=model,
-        kind=effective["kind"],
-        priority=effective["priority"],
+        kind=said.get("kind", "generate"),
+        priority=said.get("priority", 0),
         requests_max=said.get("max_requests_per_batch"),
         batch_bytes_max=said.get("max_batch_bytes"),
-        generations_max=effective["max_generations"],
-        parts=effective["parts"],
-        duplicate_keys=effective["duplicate_keys"],
-        duplicate_set=effective["duplicate_set"],
+        generations_max=said.get("max_generations", settings.retry.max_generations),
+        parts=said.get("parts", outbox.parts),
+        duplicate_keys=said.get("duplicate_keys", intake.duplicate_keys),
+        duplicate_set=said.get("duplicate_set", intake.duplicate_set),
         idempotency_key=said.get("idempotency_key"),
-        defaults=defaults,
-        shape=effective["shape"],
-        flaws_max_fraction=effective["flaws_max_fraction"],
+        defaults=_canonical(defaults) if defaults else None,
+        shape=said.get("shape", intake.shape),
+        flaws_max_fraction=said.get("flaws_max_fraction", intake.flaws_max_fraction),
         cost_max_micros=None if cost is None else int(cost * MICROS),
-        canonical=_canonical({"defaults": said.get("defaults") or {}}),
-        text=_canonical(effective),
+        canonical=_canonical({"defaults": defaults}),
+        extra={name: value for name, value in written.items() if value != "none"},
     )
-
-
-def _effective(settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:
-    usual = {
-        "kind": "generate",
-        "priority": 0,
-        "max_generations": settings.retry.max_generations,
-        "parts": settings.outbox.parts,
-        "compress": settings.outbox.compress,
-        "compact": settings.outbox.compact,
-        "duplicate_keys": settings.intake.duplicate_keys,
-        "duplicate_set": settings.intake.duplicate_set,
-        "shape": settings.intake.shape,
-        "flaws_max_fraction": settings.intake.flaws_max_fraction,
-    }
-    return usual | {key: value for key, value in said.items() if key != "max_cost"}
-
-
-def _fragment(defaults: Mapping[str, Any]) -> str:
-    _refuse_no_json("defaults", defaults)
-    return json.dumps(defaults, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _refuse_no_json(where: str, value: Any) -> None:
