@@ -20,6 +20,7 @@ class Rules:
     whole_scans: bool = True
     window_restarts: bool = True
     server_errors_are_doubt: bool = True
+    remembers_cuts: bool = True
     lock: bool = True
     fence: Fence = "after"
     hold: bool = False
@@ -47,7 +48,7 @@ class Ledger(NamedTuple):
 
 
 class Daemon(NamedTuple):
-    """One process. `age` counts ticks since an unclean start, `waited` since its doubt began."""
+    """One process. `age` counts ticks since it started after a cut, `waited` since doubt."""
 
     doing: Doing
     generation: int = 0
@@ -66,7 +67,10 @@ class Job(NamedTuple):
 
 
 class State(NamedTuple):
-    """The whole world. `past` holds the ledger's newest commits, `flights` creates under way."""
+    """The whole world. `past` holds the ledger's newest commits, `flights` creates under way.
+
+    `intact` is False from a power cut until a life has looked for the whole window.
+    """
 
     ledger: Ledger
     past: tuple[Ledger, ...]
@@ -74,6 +78,7 @@ class State(NamedTuple):
     flights: tuple[tuple[int, int], ...]
     jobs: tuple[Job, ...]
     fenced: frozenset[int]
+    intact: bool
     crashes: int
     rollbacks: int
     lies: int

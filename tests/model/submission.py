@@ -3,8 +3,9 @@
 A create that was sent arrives at any tick up to D, or is lost; its job shows up in the list at
 any tick up to L after that, may expire, and is paid for unless it does. A daemon looks first,
 commits its intent, sends once, and when in doubt lists until a window W is over; then it fences
-the input file and lets the next generation try. It may be killed at any step, and a power cut
-may take the newest commits of the ledger away.
+the input file and lets the next generation try. It may be killed at any step: then its ledger is
+intact and it goes on at once. A power cut may take the newest commits of the ledger away: then it
+looks for W before it sends anything.
 
 The rules are switches, so that a test can break one and read the counterexample.
 """
@@ -49,7 +50,7 @@ class Submission:
         off = Daemon("off")
         bounds = self.bounds
         daemons = (young,) + (off if self.rules.lock else young,) * (bounds.daemons - 1)
-        budgets = (bounds.crashes, bounds.rollbacks, bounds.lies, bounds.expiries)
+        budgets = (True, bounds.crashes, bounds.rollbacks, bounds.lies, bounds.expiries)
         return State(Ledger("planned", 1), (), daemons, (), (), frozenset(), *budgets)
 
     def steps(self, state: State) -> Iterator[Step]:
@@ -110,7 +111,9 @@ class Submission:
         if daemon.doing == "off":
             if self.rules.lock and any(other.doing != "off" for other in state.daemons):
                 return
-            yield "starts", with_daemon(state, which, Daemon("idle"))
+            age = self.window + 1 if state.intact else 0
+            started = with_daemon(state, which, Daemon("idle", age=age))
+            yield "starts", started._replace(intact=state.intact or not self.rules.remembers_cuts)
             return
         match daemon.doing:
             case "idle":
@@ -152,7 +155,7 @@ class Submission:
             yield f"looks: adopts {job.generation}", self._adopt(state, which, daemon, job)
         elif daemon.age > self.window:
             ready = with_daemon(state, which, daemon._replace(looked=True))
-            yield f"looks ({label}): nothing there", ready
+            yield f"looks ({label}): nothing there", ready._replace(intact=True)
 
     def _send(self, state: State, which: int, daemon: Daemon) -> Iterator[Step]:
         flights = tuple(sorted((*state.flights, (daemon.generation, 0))))
@@ -238,10 +241,8 @@ class Submission:
         dead = with_daemon(state, which, Daemon("off"))._replace(crashes=state.crashes - 1)
         yield "is killed", dead
         if state.rollbacks:
+            cut = dead._replace(rollbacks=state.rollbacks - 1, intact=False)
+            yield "loses power", cut
             for lost in range(1, len(state.past) + 1):
-                older = dead._replace(
-                    ledger=state.past[-lost],
-                    past=state.past[:-lost],
-                    rollbacks=state.rollbacks - 1,
-                )
+                older = cut._replace(ledger=state.past[-lost], past=state.past[:-lost])
                 yield f"loses power and {lost} commits", older

@@ -32,7 +32,6 @@ SAFE = {
     ),
     "false and torn lists": (Rules(), Bounds(crashes=3, lies=3)),
     "no look before the create, with an intent": (Rules(look_first=False), Bounds(crashes=3)),
-    "no intent, with a look before the create": (Rules(intent_first=False), Bounds(crashes=3)),
     "the fence first, a window of L only, creates nine ticks late": (
         Rules(fence="first", window=2),
         Bounds(late_create=9, list_lag=2, crashes=3),
@@ -46,12 +45,13 @@ BROKEN = {
         Rules(fence="first", window=1),
         Bounds(late_create=9, list_lag=3),
     ),
-    "neither an intent nor a look before the create": (
-        Rules(intent_first=False, look_first=False),
-        Bounds(),
-    ),
+    "the intent comes after the create": (Rules(intent_first=False), Bounds()),
     "no look before the create and a ledger rolled back": (
         Rules(look_first=False),
+        Bounds(rollbacks=1),
+    ),
+    "a second start forgets that the power was cut": (
+        Rules(remembers_cuts=False),
         Bounds(rollbacks=1),
     ),
     "only the exact token is looked for and the ledger rolled back": (
