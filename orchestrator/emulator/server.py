@@ -1,0 +1,195 @@
+"""HTTP over the provider: one way in for every call, from its route to its answer, with faults and the log on the way."""
+
+import sys
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from orchestrator.emulator import (
+    admin,
+    api_batches,
+    api_files,
+    api_models,
+    api_upload,
+    faults,
+    misbehave,
+    webhooks,
+)
+from orchestrator.emulator.context import Context, refused
+from orchestrator.emulator.faults import Call
+from orchestrator.emulator.provider import Emulator
+from orchestrator.emulator.refusals import Refusal
+from orchestrator.emulator.routes import route
+
+Handler = Callable[[Context], Awaitable[web.StreamResponse]]
+
+HANDLERS: dict[str, Handler] = {
+    **api_batches.HANDLERS,
+    **api_files.HANDLERS,
+    **api_models.HANDLERS,
+    **webhooks.HANDLERS,
+    "files.upload": api_upload.upload,
+}
+API_HEADERS = (
+    ("Server", "scaffolding on HTTPServer2"),
+    ("Vary", "Origin"),
+    ("Vary", "X-Origin"),
+    ("Vary", "Referer"),
+    ("X-XSS-Protection", "0"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+NOT_FOUND = (
+    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <title>Error 404 (Not Found)!!1</title>\n"
+    "  <p><b>404.</b> <ins>That’s an error.</ins>\n"
+    "  <p>The requested URL <code>{path}</code> was not found on this server.\n</html>\n"
+)
+BODY_MAX = 64 * 1024 * 1024
+
+
+class Server:
+    """Serves an emulator; `log` receives one line a call."""
+
+    def __init__(self, emulator: Emulator, log: Callable[[str], None] | None) -> None:
+        self._emulator = emulator
+        self._log = log
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Serve one call."""
+        path = request.raw_path.partition("?")[0]
+        if path.startswith(admin.PREFIX):
+            return await admin.serve(self._emulator, request)
+        began = self._emulator.clock.wall()
+        found = route(request.method, request.path)
+        if found is None:
+            self._say(request, 404, began)
+            page = NOT_FOUND.format(path=path)
+            return web.Response(status=404, text=page, content_type="text/html", charset="utf-8")
+        context = Context(self._emulator, request, *found)
+        answer = await self._answer(context)
+        status = 0 if request.transport is None or request.transport.is_closing() else answer.status
+        self._emulator.calls.count(context.project, context.endpoint, status)
+        self._say(request, status, began)
+        return answer
+
+    async def _answer(self, context: Context) -> web.StreamResponse:
+        try:
+            await self._prepare(context)
+            answer = await misbehave.before(context)
+            if answer is None:
+                answer = await self._execute(context)
+            answer = await misbehave.after(context, answer)
+        except Refusal as refusal:
+            answer = refused(refusal, pretty=context.pretty)
+        if not answer.prepared:
+            _dress(context, answer)
+        return answer
+
+    async def _prepare(self, context: Context) -> None:
+        request, emulator = context.request, self._emulator
+        session = api_upload.session_of(context) if context.endpoint == "files.upload" else None
+        if context.endpoint == "files.upload":
+            context.endpoint = _upload_endpoint(context)
+        if context.endpoint != "files.upload" or request.query.get("upload_id") is None:
+            context.body = await request.content.read() if request.can_read_body else b""
+        await emulator.settle()
+        if request.query.get("upload_id") is None:
+            context.project = emulator.project_of(_key(request))
+        elif session is not None:
+            context.project = session.project
+        context.fired = emulator.faults.draw(self._call(context))
+
+    def _call(self, context: Context) -> Call:
+        emulator, endpoint, names = self._emulator, context.endpoint, context.names
+        batch = file = ""
+        if endpoint in {"batches.create", "batches.create_embed"}:
+            batch = misbehave.display_name_of(context.body)
+        elif endpoint.startswith("batches.") or names.get("id", "").startswith("batch-"):
+            job = emulator.jobs.jobs.get(names.get("id", "").removeprefix("batch-"))
+            batch = (job.display_name or "") if job is not None else ""
+        elif context.request.query.get("upload_id"):
+            session = api_upload.session_of(context)
+            file = (session.display_name or session.name or "") if session is not None else ""
+        elif endpoint.startswith("files.") and "id" in names:
+            held = emulator.files.files.get(names["id"])
+            file = (held.display_name or held.id) if held is not None else names["id"]
+        shown = "batches.create" if endpoint == "batches.create_embed" else endpoint
+        return Call(shown, context.project, names.get("model", ""), batch, file)
+
+    async def _execute(self, context: Context) -> web.StreamResponse:
+        emulator = self._emulator
+        if context.request.query.get("upload_id") is None:
+            emulator.limits.call(context.project, context.endpoint)
+        if not emulator.settings.unknowns.v1_serves_files and (
+            context.version == "v1" and context.endpoint.startswith("files.")
+        ):
+            raise Refusal(404, "Method not found.")
+        late = faults.of(context.fired, "late")
+        if late is not None and context.endpoint in api_batches.KINDS:
+            emulator.create_late(
+                api_batches.asked(context), _without(context, "late"), late.seconds
+            )
+            if late.status:
+                return refused(
+                    Refusal(
+                        late.status,
+                        late.message or "Deadline expired before operation could complete.",
+                    )
+                )
+            return misbehave.cut(context)
+        name = "files.upload" if context.endpoint in _UPLOADS else context.endpoint
+        return await HANDLERS[name](context)
+
+    def _say(self, request: web.Request, status: int, began: int) -> None:
+        if self._log is not None:
+            took = (self._emulator.clock.wall() - began) / 1e6
+            shown = str(status) if status else "cut"
+            self._log(f"{request.method} {request.path} {shown} {took:.0f}ms")
+
+
+_UPLOADS = frozenset({"files.start", "files.upload", "files.query", "files.cancel"})
+
+
+def _upload_endpoint(context: Context) -> str:
+    command = api_upload.command_of(context)
+    if context.request.query.get("upload_id") is None:
+        return "files.start" if "start" in command else "files.upload"
+    if "query" in command:
+        return "files.query"
+    return "files.cancel" if "cancel" in command else "files.upload"
+
+
+def _without(context: Context, action: str) -> list[faults.Fault]:
+    return [fault for fault in context.fired if fault.do != action]
+
+
+def _key(request: web.Request) -> str | None:
+    header = request.headers.get("Authorization", "")
+    bearer = header.removeprefix("Bearer ") if header.startswith("Bearer ") else None
+    return request.headers.get("x-goog-api-key") or request.query.get("key") or bearer
+
+
+def _dress(context: Context, answer: web.StreamResponse) -> None:
+    if context.endpoint in _UPLOADS or context.endpoint == "files.download":
+        answer.headers.setdefault("Server", "UploadServer")
+        upload_id = context.request.query.get("upload_id")
+        if upload_id is not None:
+            answer.headers.setdefault("X-GUploader-UploadID", upload_id)
+        return
+    for name, value in API_HEADERS:
+        answer.headers.add(name, value)
+    if isinstance(answer, web.Response) and answer.status == 200:
+        answer.enable_chunked_encoding()
+
+
+def create_app(emulator: Emulator, *, log: Callable[[str], None] | None = None) -> web.Application:
+    """Make the application: the service under its own paths, the admin door under `/__emulator__/`."""
+    app = web.Application(client_max_size=1 << 40)
+    server = Server(emulator, log)
+    app.router.add_route("*", "/{path:.*}", server.serve)
+    return app
+
+
+def log_to_stderr(line: str) -> None:
+    """Write one line of the log of calls."""
+    sys.stderr.write(line + "\n")
