@@ -1,0 +1,103 @@
+"""The command line as a whole: which commands there are, and what happens to their errors.
+
+Commands are imported when they are called; what is heavy is imported inside them, so that asking a
+running daemon for its status stays quick.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli import failure
+from orchestrator.cli.options import examples
+from orchestrator.config.errors import ConfigError
+from orchestrator.service.printable import printable
+
+COMMANDS = {
+    "run": "orchestrator.cli.run:run",
+    "config": "orchestrator.cli.config:config",
+}
+
+
+class Program(click.Group):
+    """Finds commands by name and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the one that was meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from orchestrator.config.errors import did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"there is no command {printable(args[0])!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "orchestrator demo                         see it work, without a key",
+        "orchestrator run                          watch the inbox (needs GEMINI_API_KEY)",
+        "orchestrator submit prompts.jsonl --wait  send a file and wait for its results",
+        "orchestrator status --watch               look on",
+    ),
+)
+@click.version_option(__version__, "-V", "--version", message="orchestrator %(version)s")
+def program() -> None:
+    """Turn files of prompts into Gemini batch jobs and back into files of answers.
+
+    Drop NAME.jsonl into the inbox, or use `submit`; find the answers in the outbox, in
+    NAME/results.jsonl. Nothing is paid twice and nothing is lost.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every error is one line on standard error."""
+    try:
+        code = program.main(arguments, prog_name="orchestrator", standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "orchestrator"
+        return _fail(f"{error.format_message()} See '{where} --help'.", failure.USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), failure.NO_INPUT)
+    except ConfigError as error:
+        for problem in error.problems:
+            _fail(problem, failure.CONFIG)
+        return failure.CONFIG
+    except failure.Failure as error:
+        return _fail(str(error), error.code)
+    except (click.Abort, KeyboardInterrupt):
+        return failure.INTERRUPTED
+    except BrokenPipeError:
+        return _pipe_closed()
+    return code if isinstance(code, int) else failure.OK
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"orchestrator: {printable(message)}\n")
+    return code
+
+
+def _pipe_closed() -> int:
+    """End quietly when the reader of our output went away, as `head` does."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
