@@ -1,0 +1,145 @@
+"""Batches: their rows and what is asked of them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, literal, select
+
+from orchestrator.domain.batches import LIVE_STATES, Batch, Planned, Usage
+from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
+from orchestrator.store.codecs import USAGE_COLUMNS, batch_row, batch_value, fields_of
+from orchestrator.store.columns import Time
+from orchestrator.store.tables import batches, events, request_sets as sets
+
+INSERT_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many batches of one project and model are in one state, and what they hold."""
+
+    project: ProjectName
+    model: str
+    state: str
+    batches: int
+    requests: int
+    wire_bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the answers of one generation of a set used; None where no price was known."""
+
+    model: str
+    generation: int
+    usage: Usage
+    cost_micros: int | None
+
+
+def insert(tx: Connection, now: datetime, *planned: Planned) -> None:
+    """Register what was planned, all or nothing."""
+    for start in range(0, len(planned), INSERT_MAX):
+        rows = [batch_row(batch) for batch in planned[start : start + INSERT_MAX]]
+        tx.execute(batches.insert(), rows)
+        birth = select(
+            literal(now, Time),
+            batches.c.set_id,
+            batches.c.id,
+            literal(""),
+            batches.c.state,
+            literal(""),
+        ).where(batches.c.token.in_([row["token"] for row in rows]))
+        columns = ["at", "set_id", "batch_id", "source", "target", "why"]
+        tx.execute(events.insert().from_select(columns, birth.order_by(batches.c.id)))
+
+
+def get(tx: Connection, token: IdempotencyKey) -> Batch | None:
+    """Return a batch by its token."""
+    row = tx.execute(select(batches).where(batches.c.token == token)).mappings().one_or_none()
+    return None if row is None else batch_value(row)
+
+
+def of_set(tx: Connection, set_id: SetId) -> list[Batch]:
+    """Return all batches of a set in the order of their serials."""
+    query = select(batches).where(batches.c.set_id == set_id).order_by(batches.c.serial)
+    return [batch_value(row) for row in tx.execute(query).mappings()]
+
+
+def in_state(tx: Connection, *states: str) -> list[Batch]:
+    """Return the batches in these states, those of the most urgent set first."""
+    rows = tx.execute(
+        select(batches)
+        .join(sets, sets.c.id == batches.c.set_id)
+        .where(batches.c.state.in_(states))
+        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, batches.c.serial)
+    )
+    return [batch_value(row) for row in rows.mappings()]
+
+
+def live(tx: Connection) -> list[Batch]:
+    """Return every batch that may still bring answers, those of the most urgent set first."""
+    return in_state(tx, *sorted(LIVE_STATES))
+
+
+def next_serial(tx: Connection, set_id: SetId) -> int:
+    """Return the number of the set's next batch, from 1."""
+    highest = tx.scalar(select(func.max(batches.c.serial)).where(batches.c.set_id == set_id))
+    return (highest or 0) + 1
+
+
+def tokens(tx: Connection, set_id: SetId | None) -> dict[IdempotencyKey, str]:
+    """Return the state of every batch by its token, of one set or of all."""
+    query = select(batches.c.token, batches.c.state)
+    if set_id is not None:
+        query = query.where(batches.c.set_id == set_id)
+    return {IdempotencyKey(token): state for token, state in tx.execute(query)}
+
+
+def counts(tx: Connection) -> list[Count]:
+    """Return how many batches there are by project, model and state."""
+    groups = (batches.c.project, batches.c.model, batches.c.state)
+    sums = (batches.c.requests, batches.c.wire_bytes, batches.c.tokens)
+    rows = tx.execute(
+        select(*groups, func.count(), *(func.sum(column) for column in sums))
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    return [
+        Count(project, model, state, int(number), int(requests), int(wire_bytes), int(tokens))
+        for project, model, state, number, requests, wire_bytes, tokens in rows
+    ]
+
+
+def live_tokens_by_model(tx: Connection) -> dict[tuple[ProjectName, str], int]:
+    """Return the estimated tokens of what counts against the service's limits.
+
+    That is everything from the intent to the end that the service reports.
+    """
+    rows = tx.execute(
+        select(batches.c.project, batches.c.model, func.sum(batches.c.tokens))
+        .where(batches.c.state.in_(["submitting", "submitted"]))
+        .group_by(batches.c.project, batches.c.model)
+    )
+    return {(ProjectName(project), model): int(total) for project, model, total in rows}
+
+
+def usage_of_set(tx: Connection, set_id: SetId) -> list[Spent]:
+    """Return what a set used by model and generation."""
+    sums = [func.sum(batches.c[name]).label(name) for name in USAGE_COLUMNS]
+    groups = (batches.c.model, batches.c.generation)
+    rows = tx.execute(
+        select(*groups, *sums, func.sum(batches.c.cost_micros).label("cost_micros"))
+        .where(batches.c.set_id == set_id, batches.c.state == "collected")
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    return [
+        Spent(
+            row["model"],
+            row["generation"],
+            Usage(**{name: int(used) for name, used in fields_of(row, USAGE_COLUMNS).items()}),
+            None if row["cost_micros"] is None else int(row["cost_micros"]),
+        )
+        for row in rows.mappings()
+    ]

@@ -1,0 +1,254 @@
+"""The ledger's file: opened with care, used in whole transactions.
+
+Trouble. A setting that SQLite refuses, a newer schema, a damaged or a foreign-held file, a full
+disk and a lost connection stop us, each with an error that says what to do. A constraint that
+is violated is our own mistake and crashes us.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+
+from orchestrator.store import ballast as reserve
+from orchestrator.store.errors import LedgerFull
+from orchestrator.store.migrate import bring_up, copy_ledger
+from orchestrator.store.sqlite import (
+    ONE_CONNECTION,
+    changes,
+    create_private,
+    file_of,
+    outside,
+    prepare,
+    sqlite_version,
+    translated,
+)
+
+__all__ = ["Database", "InlineDatabase", "Ledger", "Tx", "sqlite_version"]
+
+Tx: TypeAlias = Connection
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside", default=False)
+
+
+class Ledger(Protocol):
+    """What the stages need of the ledger."""
+
+    async def transact(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` as one transaction: all of it is recorded, or nothing."""
+
+    async def read(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work`, which changes nothing, on one consistent state."""
+
+
+class Database:
+    """The ledger over one connection for life, in a thread of its own."""
+
+    def __init__(self, engine: AsyncEngine, file: Path, ballast: Path | None) -> None:
+        self._engine = engine
+        self._file = file
+        self._ballast = ballast
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        migrations: Path,
+        now: datetime,
+        backups: Path | None = None,
+        ballast: Path | None = None,
+    ) -> Self:
+        """Open the ledger, check it and bring its schema up to date.
+
+        A copy goes to the folder `backups` first if the schema is older; `ballast` is a file
+        that is given up when the disk is full while something is recorded.
+        Raises LedgerError in one of its kinds.
+        """
+        file = file_of(url)
+        create_private(file)
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{file}", poolclass=AsyncAdaptedQueuePool, **ONE_CONNECTION
+        )
+        prepare(engine.sync_engine, file)
+        database = cls(engine, file, ballast)
+        try:
+            await _whole(database._aside(bring_up, file, migrations, now, backups))
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def transact(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` as one transaction, whole even when the caller is cancelled.
+
+        `work` does only SQL and may be run twice. Cancellation is not undo: a cancelled caller
+        knows nothing and reads again. Raises LedgerFull, CorruptLedger or LostLedger.
+        """
+        return await _whole(self._transact(work, *args, **kwargs))
+
+    async def read(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` on one consistent state; that it changes nothing is checked."""
+        return await _whole(self._transact(_only_reading, work, *args, **kwargs))
+
+    async def backup(self, into: Path) -> None:
+        """Copy the ledger into a new file, whole and durable; nobody else can open ours."""
+        await _whole(self._aside(copy_ledger, into))
+
+    async def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+        await _whole(self._aside(outside, "VACUUM"))
+
+    async def close(self) -> None:
+        """Write everything into the one file and let go of it."""
+        await _whole(self._engine.dispose())
+
+    async def _transact(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        _enter()
+        try:
+            return await self._attempt(work, *args, **kwargs)
+        except LedgerFull:
+            if not reserve.drop(self._ballast):
+                raise
+            return await self._attempt(work, *args, **kwargs)
+
+    async def _attempt(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with translated(self._file):
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work, *args, **kwargs)
+
+    async def _aside(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run what begins by itself or cannot run inside a transaction."""
+        _enter()
+        with translated(self._file):
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work, *args, **kwargs)
+
+
+class InlineDatabase:
+    """The same ledger without a thread and without a wait: for simulated time and for tools."""
+
+    def __init__(self, engine: Engine, file: Path, ballast: Path | None) -> None:
+        self._engine = engine
+        self._file = file
+        self._ballast = ballast
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        migrations: Path,
+        now: datetime,
+        backups: Path | None = None,
+        ballast: Path | None = None,
+    ) -> Self:
+        """Open the ledger as `Database.open` does."""
+        file = file_of(url)
+        create_private(file)
+        engine = create_engine(f"sqlite:///{file}", poolclass=QueuePool, **ONE_CONNECTION)
+        prepare(engine, file)
+        database = cls(engine, file, ballast)
+        try:
+            database._aside(bring_up, file, migrations, now, backups)
+        except BaseException:
+            engine.dispose()
+            raise
+        return database
+
+    async def transact(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` as one transaction; there is no await in it."""
+        try:
+            return self._attempt(work, *args, **kwargs)
+        except LedgerFull:
+            if not reserve.drop(self._ballast):
+                raise
+            return self._attempt(work, *args, **kwargs)
+
+    async def read(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work` on one consistent state; that it changes nothing is checked."""
+        return self._attempt(_only_reading, work, *args, **kwargs)
+
+    async def backup(self, into: Path) -> None:
+        """Copy the ledger into a new file, whole and durable."""
+        self._aside(copy_ledger, into)
+
+    async def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+        self._aside(outside, "VACUUM")
+
+    async def close(self) -> None:
+        """Write everything into the one file and let go of it."""
+        self._engine.dispose()
+
+    def _attempt(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with translated(self._file), self._engine.begin() as connection:
+            return work(connection, *args, **kwargs)
+
+    def _aside(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with translated(self._file), self._engine.connect() as connection:
+            return work(connection, *args, **kwargs)
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """Finish the work even when the caller is cancelled, then let the cancellation through.
+
+    Cut off in the middle, SQLAlchemy drops the connection, and the lock with it.
+    """
+    running = asyncio.create_task(work)  # noqa: TID251 - must outlive a cancel
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from running.exception()
+    return running.result()
+
+
+def _only_reading(
+    tx: Tx, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    before = changes(tx)
+    result = work(tx, *args, **kwargs)
+    if changes(tx) != before:
+        raise RuntimeError(f"{work} changed the ledger: hand it to transact, not to read")
+    return result
+
+
+def _enter() -> None:
+    """Refuse a transaction inside a transaction: it would wait for itself."""
+    if _inside.get():
+        raise RuntimeError("transact inside transact would wait for itself")
+    _inside.set(True)

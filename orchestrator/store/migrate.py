@@ -1,0 +1,96 @@
+"""The schema, brought up to date when the ledger is opened, in one transaction or not at all."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from orchestrator.store.errors import LedgerError, NewerSchema
+from orchestrator.store.sqlite import damaged, outside, set_pragma
+
+
+def bring_up(
+    connection: Connection, file: Path, migrations: Path, now: datetime, backups: Path | None
+) -> None:
+    """Check the file, refuse a newer schema, and upgrade an older one after a backup."""
+    verdict = outside(connection, "PRAGMA quick_check(1)")[0][0]
+    if verdict != "ok":
+        raise damaged(file, verdict)
+    scripts = ScriptDirectory(str(migrations))
+    present, head = revision(connection, file), scripts.get_current_head()
+    if present == head:
+        return
+    if present is not None:
+        known = {script.revision for script in scripts.walk_revisions()}
+        if present not in known:
+            raise NewerSchema(
+                f"{file}: its schema {present} was written by a newer orchestrator; install that"
+                " version again, or restore the backup made before its upgrade"
+            )
+        if backups is not None:
+            stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+            copy_ledger(connection, backups / f"{file.stem}-{present}-{stamp}.db")
+    upgrade(connection, migrations)
+
+
+def revision(connection: Connection, file: Path) -> str | None:
+    """Return which revision built the file, None for an empty one."""
+    with connection.begin():
+        heads = MigrationContext.configure(connection).get_current_heads()
+        tables = inspect(connection).get_table_names()
+    if not heads and tables:
+        raise LedgerError(f"{file}: holds the tables of another program; name another file")
+    return heads[0] if heads else None
+
+
+def upgrade(connection: Connection, migrations: Path) -> None:
+    """Run every missing migration in one transaction; a failing one leaves nothing.
+
+    Foreign keys are off meanwhile, because a table is altered by building it anew, and are
+    checked before the commit.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    _set(connection, "foreign_keys", 0)
+    try:
+        with connection.begin():
+            command.upgrade(config, "head")
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise LedgerError(f"the upgrade breaks a reference: {tuple(broken)}; report it")
+    finally:
+        _set(connection, "foreign_keys", 1)
+
+
+def copy_ledger(connection: Connection, into: Path) -> None:
+    """Write a whole, durable copy of the ledger; a name that is taken is an error."""
+    if into.exists():
+        raise LedgerError(f"{into}: is there already; name another file for the backup")
+    into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = into.with_name(f".{into.name}.tmp")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    outside(connection, "VACUUM INTO ?", str(partial))
+    _fsync(partial)
+    partial.rename(into)
+    _fsync(into.parent)
+
+
+def _set(connection: Connection, name: str, wanted: int) -> None:
+    cursor = connection.connection.cursor()
+    set_pragma(cursor, name, wanted)
+    cursor.close()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

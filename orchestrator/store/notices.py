@@ -1,0 +1,61 @@
+"""Notifications to be sent, journaled so that each is sent at least once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from orchestrator.domain.ids import SetId
+from orchestrator.store.tables import notices
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notification. `body` is its JSON text, `tries` counts the failed attempts."""
+
+    id: int
+    at: datetime
+    kind: str
+    set_id: SetId | None
+    body: str
+    due_at: datetime
+    tries: int
+    error: str | None
+
+
+def enqueue(tx: Connection, now: datetime, kind: str, set_id: SetId | None, body_json: str) -> int:
+    """Journal a notification, due at once; returns its id."""
+    values = {"at": now, "kind": kind, "set_id": set_id, "body": body_json, "due_at": now}
+    statement = notices.insert().values(**values, tries=0).returning(notices.c.id)
+    return int(tx.execute(statement).scalar_one())
+
+
+def due(tx: Connection, now: datetime, limit: int) -> list[Notice]:
+    """Return what is to be sent now, what waited longest first."""
+    columns = [column for column in notices.c if column.name != "done_at"]
+    rows = tx.execute(
+        select(*columns)
+        .where(notices.c.done_at.is_(None), notices.c.due_at <= now)
+        .order_by(notices.c.due_at, notices.c.id)
+        .limit(limit)
+    )
+    return [Notice(**row) for row in rows.mappings()]
+
+
+def done(tx: Connection, notice: int, now: datetime) -> None:
+    """Record that it was sent."""
+    tx.execute(notices.update().where(notices.c.id == notice).values(done_at=now, error=None))
+
+
+def postpone(tx: Connection, notice: int, next_at: datetime, error: str) -> None:
+    """Record that it could not be sent and when to try again."""
+    tx.execute(
+        notices.update()
+        .where(notices.c.id == notice, notices.c.done_at.is_(None))
+        .values(due_at=next_at, tries=notices.c.tries + 1, error=error)
+    )
+
+
+def prune(tx: Connection, before: datetime) -> int:
+    """Forget what was sent before this time; returns how many."""
+    return tx.execute(notices.delete().where(notices.c.done_at < before)).rowcount

@@ -1,0 +1,235 @@
+"""Sets: their rows and what is asked of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_
+
+from orchestrator.domain.ids import ContentHash, Fingerprint, SetId, set_id as derive
+from orchestrator.domain.request_sets import OPEN_STATES, Flags, Received, RequestSet
+from orchestrator.store import lives
+from orchestrator.store.codecs import FLAG_COLUMNS, Row, flags_row, flags_value, set_row, set_value
+from orchestrator.store.errors import StaleTransition
+from orchestrator.store.tables import (
+    PUBLISHES,
+    batches,
+    events,
+    jobs,
+    request_sets as sets,
+    retired_sets as retired,
+)
+from orchestrator.store.transitions import unchanged, was
+
+OUTBOX_BYTES_MAX = 255
+# A job that was created late may show up in the list with an old token for this long.
+TOKEN_LIFE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """A set, what lies upon it, and when either changed last."""
+
+    value: RequestSet
+    flags: Flags
+    updated_at: datetime
+
+
+def insert(tx: Connection, now: datetime, value: Received) -> None:
+    """Register a set that was claimed and read."""
+    row = {**set_row(value), **flags_row(Flags()), "updated_at": now}
+    tx.execute(sets.insert().values(row))
+    _record(tx, now, value.info.id, "", value.state, "")
+
+
+def flag(
+    tx: Connection, now: datetime, set_id: SetId, before: Flags, after: Flags, why: str
+) -> None:
+    """Change what lies upon a set, whatever its state. Raises StaleTransition."""
+    row = tx.execute(
+        sets.update()
+        .where(sets.c.id == set_id, *unchanged(sets, FLAG_COLUMNS))
+        .values(**flags_row(after), updated_at=now)
+        .returning(sets.c.state),
+        was(flags_row(before)),
+    ).one_or_none()
+    if row is None:
+        raise StaleTransition(f"the flags of set {set_id} are no longer {before}")
+    _record(tx, now, set_id, row.state, row.state, why)
+
+
+def get(tx: Connection, set_id: SetId) -> StoredSet | None:
+    """Return a set by its id."""
+    return _first(tx, sets.c.id == set_id)
+
+
+def find(tx: Connection, id_or_name: str) -> StoredSet | None:
+    """Return a set by its id, else the newest of that name."""
+    return get(tx, SetId(id_or_name)) or _first(tx, sets.c.name == id_or_name)
+
+
+def by_folder(tx: Connection, folder: str) -> StoredSet | None:
+    """Return the set whose folder in `work/` has this name."""
+    return _first(tx, sets.c.folder == folder)
+
+
+def open_sets(tx: Connection) -> list[StoredSet]:
+    """Return the sets for which something is still to be done, the most urgent first."""
+    return in_state(tx, *sorted(OPEN_STATES))
+
+
+def in_state(tx: Connection, *states: str) -> list[StoredSet]:
+    """Return the sets in these states, the most urgent first."""
+    rows = tx.execute(
+        select(sets)
+        .where(sets.c.state.in_(states))
+        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+    )
+    return [_stored(row) for row in rows.mappings()]
+
+
+def page(
+    tx: Connection, *, state: set[str] | None, after: str | None, limit: int
+) -> list[StoredSet]:
+    """Return up to `limit` sets, the newest first, that come after the set `after`.
+
+    A cursor that is no longer known gives an empty page.
+    """
+    query = select(sets).order_by(sets.c.received_at.desc(), sets.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(sets.c.state.in_(sorted(state)))
+    if after is not None:
+        cursor = select(sets.c.received_at, sets.c.id).where(sets.c.id == after)
+        query = query.where(tuple_(sets.c.received_at, sets.c.id) < cursor.scalar_subquery())
+    return [_stored(row) for row in tx.execute(query).mappings()]
+
+
+def first_run(tx: Connection, fingerprint: Fingerprint) -> StoredSet | None:
+    """Return the newest run of its own, neither rejected nor cancelled, of the same drop."""
+    return _first(
+        tx,
+        sets.c.fingerprint == fingerprint,
+        sets.c.answered_from.is_(None),
+        sets.c.state.not_in(["rejected", "cancelled"]),
+    )
+
+
+def next_run(tx: Connection, fingerprint: Fingerprint) -> int:
+    """Return the first run of this drop that was never used, not even by a set now deleted."""
+    highest = [
+        tx.scalar(select(func.max(table.c.run)).where(table.c.fingerprint == fingerprint))
+        for table in (sets, retired)
+    ]
+    return max((run + 1 for run in highest if run is not None), default=0)
+
+
+def next_copy(tx: Connection, name: str, content: ContentHash, run: int) -> int:
+    """Return a copy number with which this name, content and run name no set, past or present."""
+    install = lives.install(tx)
+    used = sum(
+        tx.scalar(
+            select(func.count()).where(
+                table.c.name == name, table.c.content == content, table.c.run == run
+            )
+        )
+        or 0
+        for table in (sets, retired)
+    )
+    if install is None:
+        return used
+    return next(
+        copy
+        for copy in count(used)  # a ledger that was rebuilt in part may have gaps below
+        if not _is_known(tx, derive(install, name, content, run, copy))
+    )
+
+
+def free_outbox(tx: Connection, wanted: str) -> str:
+    """Return the first of NAME, NAME-2, NAME-3 … that no set publishes under."""
+    for name in _numbered(wanted):
+        taken = select(exists().where(sets.c.outbox == name, PUBLISHES))
+        if not tx.scalar(taken):
+            return name
+    raise AssertionError("numbers do not end")
+
+
+def finished_before(tx: Connection, before: datetime, limit: int) -> list[StoredSet]:
+    """Return finished sets that nothing happened to since `before`, the oldest first.
+
+    A first run stays while a set that was answered from it is still there. The caller keeps
+    `before` at least TOKEN_LIFE in the past.
+    """
+    copies = sets.alias()
+    rows = tx.execute(
+        select(sets)
+        .where(
+            sets.c.state.not_in(sorted(OPEN_STATES)),
+            sets.c.updated_at < before,
+            ~exists().where(copies.c.answered_from == sets.c.id),
+        )
+        .order_by(sets.c.updated_at)
+        .limit(limit)
+    )
+    return [_stored(row) for row in rows.mappings()]
+
+
+def delete(tx: Connection, set_id: SetId) -> None:
+    """Forget a finished set whose retention has ended, but never that its name was used.
+
+    Only sets that `finished_before` returned: its tokens are not recognised any more.
+    """
+    tx.execute(
+        retired.insert().from_select(
+            [column.name for column in retired.c],
+            select(*(sets.c[column.name] for column in retired.c)).where(sets.c.id == set_id),
+        )
+    )
+    tokens = select(batches.c.token).where(batches.c.set_id == set_id)
+    tx.execute(jobs.delete().where(jobs.c.token.in_(tokens)))
+    tx.execute(events.delete().where(events.c.set_id == set_id))
+    tx.execute(batches.delete().where(batches.c.set_id == set_id))
+    tx.execute(sets.delete().where(sets.c.id == set_id))
+
+
+def _is_known(tx: Connection, candidate: SetId) -> bool:
+    return any(
+        tx.scalar(select(exists().where(table.c.id == candidate))) for table in (sets, retired)
+    )
+
+
+def _first(tx: Connection, *conditions: ColumnElement[bool]) -> StoredSet | None:
+    row = (
+        tx.execute(
+            select(sets)
+            .where(*conditions)
+            .order_by(sets.c.received_at.desc(), sets.c.run.desc(), sets.c.id.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _stored(row)
+
+
+def _stored(row: Row) -> StoredSet:
+    return StoredSet(set_value(row), flags_value(row), row["updated_at"])
+
+
+def _record(
+    tx: Connection, now: datetime, set_id: SetId, source: str, target: str, why: str
+) -> None:
+    event = {"at": now, "set_id": set_id, "source": source, "target": target, "why": why}
+    tx.execute(events.insert().values(event))
+
+
+def _numbered(wanted: str) -> Iterator[str]:
+    yield _cut(wanted, OUTBOX_BYTES_MAX)
+    for number in count(2):
+        suffix = f"-{number}"
+        yield _cut(wanted, OUTBOX_BYTES_MAX - len(suffix)) + suffix
+
+
+def _cut(name: str, size: int) -> str:
+    """Shorten a name to so many bytes without cutting a character in two."""
+    return name.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")

@@ -1,0 +1,352 @@
+"""The tables: a row per set, batch, event and job, never one per request.
+
+The schema is the third wall. What a state needs is demanded here once more, after the types and
+the guarded update; what no CHECK can say lies in `walls`.
+"""
+
+from collections.abc import Iterable
+from typing import get_args
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from orchestrator.domain.batches import BATCH_EDGES, LIVE_STATES, Doubt, Kind, LapseReason, Mode
+from orchestrator.domain.jobs import JobState
+from orchestrator.domain.request_sets import SET_EDGES
+from orchestrator.store.columns import Serial, Time
+
+BATCH_STATES = sorted({state for edge in BATCH_EDGES for state in edge})
+SET_STATES = sorted({state for edge in SET_EDGES for state in edge})
+ENDED_STATES = sorted(set(BATCH_STATES) - LIVE_STATES)
+ROLES = ("ours", "twin", "stray")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def quoted(words: Iterable[str]) -> str:
+    """Return words as the inside of an SQL list."""
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def arrows(edges: Iterable[tuple[str, str]]) -> str:
+    """Return edges as the inside of an SQL list of `source>target`."""
+    return quoted(sorted(f"{source}>{target}" for source, target in edges))
+
+
+def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
+    """Demand one of these words, or nothing where the column may be empty."""
+    return CheckConstraint(f"{column} IN ({quoted(words)})", name=f"{column}_word")
+
+
+def exactly_in(states: str, name: str, columns: str) -> CheckConstraint:
+    """Demand that all of the columns are filled in these states and none in any other."""
+    filled = " AND ".join(f"{column} IS NOT NULL" for column in columns.split())
+    empty = " AND ".join(f"{column} IS NULL" for column in columns.split())
+    inside = f"state IN ({quoted(states.split())})"
+    return CheckConstraint(f"CASE WHEN {inside} THEN {filled} ELSE {empty} END", name=name)
+
+
+def check(name: str, condition: str) -> CheckConstraint:
+    """Demand the condition of every row."""
+    return CheckConstraint(condition, name=name)
+
+
+request_sets = Table(
+    "request_sets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("folder", Text, nullable=False, unique=True),
+    Column("outbox", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("content_bytes", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("flawed", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("answered_from", Text, ForeignKey("request_sets.id")),
+    Column("received_at", Time, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("batch_bytes_max", BigInteger),
+    Column("finished_at", Time),
+    Column("answered", BigInteger),
+    Column("failed", BigInteger),
+    Column("summary_sha256", Text),
+    Column("reason", Text),
+    Column("paused", Boolean, nullable=False),
+    Column("cancel_asked", Boolean, nullable=False),
+    Column("retry_asked", Boolean, nullable=False),
+    Column("held", Text),
+    Column("updated_at", Time, nullable=False),
+    one_of("kind", get_args(Kind)),
+    one_of("state", SET_STATES),
+    check("counts", "content_bytes >= 0 AND flawed >= 0 AND tokens >= 0 AND run >= 0"),
+    check("flaws", "flawed <= requests"),
+    check("answers_itself", "answered_from <> id"),
+    check("held_says_why", "held <> ''"),
+    exactly_in("running", "narrowing", "batch_bytes_max"),
+    exactly_in("delivered rejected cancelled", "finish", "finished_at"),
+    exactly_in("delivered cancelled", "delivery", "answered failed summary_sha256"),
+    exactly_in("rejected", "rejection", "reason"),
+    check("conserved", "answered + failed = requests"),
+    Index(None, "state", "received_at"),
+    Index(None, "name", "content", "run"),
+)
+Index(
+    "one_run",
+    request_sets.c.fingerprint,
+    request_sets.c.run,
+    unique=True,
+    sqlite_where=request_sets.c.answered_from.is_(None),
+    postgresql_where=request_sets.c.answered_from.is_(None),
+)
+# A rejected set publishes nothing, so the mended drop may have the name it wanted.
+PUBLISHES = request_sets.c.state != "rejected"
+Index(
+    "one_outbox",
+    request_sets.c.outbox,
+    unique=True,
+    sqlite_where=PUBLISHES,
+    postgresql_where=PUBLISHES,
+)
+
+retired_sets = Table(
+    "retired_sets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("run", Integer, nullable=False),
+    Index(None, "fingerprint"),
+    Index(None, "name", "content", "run"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("token", Text, nullable=False, unique=True),
+    Column("set_id", Text, ForeignKey("request_sets.id"), nullable=False),
+    Column("serial", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("lo", BigInteger, nullable=False),
+    Column("hi", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("wire_bytes", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("ranges", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("upload", Integer),
+    Column("file", Text),
+    Column("file_expires", Time),
+    Column("not_before", Time),
+    Column("intended_at", Time),
+    Column("account", Text),
+    Column("epoch", BigInteger),
+    Column("doubt", Text),
+    Column("job", Text, unique=True),
+    Column("submitted_at", Time),
+    Column("ended_at", Time),
+    Column("outcome", Text),
+    Column("error_code", Integer),
+    Column("error_message", Text),
+    Column("collected_at", Time),
+    Column("answered", BigInteger),
+    Column("failed", BigInteger),
+    Column("retryable", BigInteger),
+    Column("missing", BigInteger),
+    Column("given_up", BigInteger),
+    Column("prompt", BigInteger),
+    Column("cached", BigInteger),
+    Column("candidates", BigInteger),
+    Column("thoughts", BigInteger),
+    Column("cost_micros", BigInteger),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("lapsed_at", Time),
+    one_of("mode", get_args(Mode)),
+    one_of("kind", get_args(Kind)),
+    one_of("state", BATCH_STATES),
+    one_of("doubt", get_args(Doubt)),
+    one_of("outcome", JobState),
+    one_of("reason", LapseReason),
+    check("envelope", "lo >= 0 AND requests >= 1 AND requests <= hi - lo"),
+    check("counts", "serial >= 1 AND generation >= 1 AND wire_bytes >= 0 AND tokens >= 0"),
+    check("uploads_count_from_one", "upload >= 1"),
+    exactly_in("planned uploaded submitting", "unsent", "upload not_before"),
+    exactly_in("submitting", "intent", "intended_at epoch doubt"),
+    exactly_in("submitting submitted ended collected", "account", "account"),
+    exactly_in("submitted ended collected", "job", "job submitted_at"),
+    exactly_in("ended collected", "end", "ended_at outcome"),
+    exactly_in(
+        "collected",
+        "answers",
+        "collected_at answered failed retryable missing given_up prompt cached candidates thoughts",
+    ),
+    exactly_in("lapsed", "lapse", "reason detail lapsed_at"),
+    check(
+        "file",
+        "CASE WHEN state = 'uploaded' THEN file IS NOT NULL"
+        " WHEN state IN ('planned', 'lapsed') THEN file IS NULL ELSE TRUE END",
+    ),
+    check(
+        "file_expires",
+        "(file_expires IS NOT NULL) = (file IS NOT NULL AND state IN ('uploaded', 'submitting'))",
+    ),
+    check("error_whole", "(error_code IS NULL) = (error_message IS NULL)"),
+    check("error_at_the_end", "error_code IS NULL OR state IN ('ended', 'collected')"),
+    check("conserved", "answered + failed + retryable + missing + given_up = requests"),
+    check(
+        "tally_counts",
+        "answered >= 0 AND failed >= 0 AND retryable >= 0 AND missing >= 0 AND given_up >= 0",
+    ),
+    check("cost_of_answers", "cost_micros IS NULL OR state = 'collected'"),
+    UniqueConstraint("set_id", "serial"),
+    Index(None, "state"),
+)
+LIVE = batches.c.state.not_in(ENDED_STATES)
+Index(
+    "one_live_batch",
+    batches.c.set_id,
+    batches.c.lo,
+    unique=True,
+    sqlite_where=LIVE,
+    postgresql_where=LIVE,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("set_id", Text, ForeignKey("request_sets.id"), nullable=False),
+    Column("batch_id", Serial),  # not a reference: that would need an index on every event
+    Column("source", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    check(
+        "batch_edge",
+        f"batch_id IS NULL OR source || '>' || target IN ({arrows(BATCH_EDGES)}, '>planned')",
+    ),
+    check(
+        "set_edge",  # a flag is laid upon a set in whatever state it is
+        "batch_id IS NOT NULL OR source || '>' || target IN"
+        f" ({arrows(SET_EDGES | {(state, state) for state in SET_STATES})}, '>received')",
+    ),
+    sqlite_autoincrement=True,  # the id of an event that is gone is never given again
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("requests", BigInteger),
+    Column("created_at", Time),
+    Column("first_seen", Time, nullable=False),
+    Column("last_seen", Time, nullable=False),
+    one_of("role", ROLES),
+    Index(None, "token"),
+)
+OURS = jobs.c.role == "ours"
+Index("one_job", jobs.c.token, unique=True, sqlite_where=OURS, postgresql_where=OURS)
+
+installs = Table(
+    "installs",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    check("only_one", "only = 1"),
+)
+
+lives = Table(
+    "lives",
+    metadata,
+    Column("epoch", Serial, primary_key=True, autoincrement=False),
+    Column("boot_id", Text, nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("ended_at", Time),
+    check("counts", "epoch >= 1"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("token", Text),
+    Column("detail", Text, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("since", Time, nullable=False),
+)
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("enqueued_tokens", BigInteger),
+    Column("changed_at", Time, nullable=False),
+    Column("seen_tokens", BigInteger, nullable=False),
+    Column("seen_bytes", BigInteger, nullable=False),
+    check("counts", "enqueued_tokens >= 1 AND seen_tokens >= 0 AND seen_bytes >= 0"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("set_id", Text),
+    Column("body", Text, nullable=False),
+    Column("due_at", Time, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+    Column("done_at", Time),
+    Index(None, "done_at", "due_at"),
+)
