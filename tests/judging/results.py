@@ -1,0 +1,94 @@
+"""What a reader finds in the outbox: every line once, in order, each answer with its request."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.emulator.answers import vector
+from orchestrator.emulator.rows import body_digest
+from tests.judging.drops import DIMENSIONS, Drop
+
+SUMMARY = "summary.json"
+
+
+def finished(outbox: Path) -> list[str]:
+    """Name the folders that a reader takes for finished."""
+    return sorted(path.parent.name for path in outbox.glob("*/" + SUMMARY))
+
+
+def torn(outbox: Path) -> list[str]:
+    """Find folders that look finished and are not whole; at any moment there must be none."""
+    findings = []
+    for name in finished(outbox):
+        folder = outbox / name
+        try:
+            summary = json.loads((folder / SUMMARY).read_bytes())
+            files = summary["files"]
+        except (ValueError, KeyError) as error:
+            findings.append(f"{name}: summary.json cannot be read: {error}")
+            continue
+        findings += [
+            f"{name}: {file} is not what summary.json says"
+            for file, told in files.items()
+            if not _is_whole(folder / file, told)
+        ]
+    return findings
+
+
+def _is_whole(path: Path, told: dict[str, Any]) -> bool:
+    if not path.is_file():
+        return False
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return (len(data), digest, data.count(b"\n")) == (told["bytes"], told["sha256"], told["lines"])
+
+
+def wrong_results(
+    outbox: Path, drops: Iterable[Drop], *, may_fail: bool = False, done: Collection[str] = ()
+) -> list[str]:
+    """Compare each drop with its results. `may_fail` allows errors where answers were due.
+
+    `done` names drops that are allowed to be missing (rejected or cancelled ones).
+    """
+    findings = torn(outbox)
+    for drop in drops:
+        path = outbox / drop.name / "results.jsonl"
+        if not (outbox / drop.name / SUMMARY).exists():
+            findings += [f"{drop.name}: never delivered"] if drop.name not in done else []
+            continue
+        findings += _compare(drop, path.read_bytes().decode().splitlines(), may_fail=may_fail)
+    return findings
+
+
+def _compare(drop: Drop, lines: list[str], *, may_fail: bool) -> list[str]:
+    if len(lines) != drop.count:
+        return [f"{drop.name}: {len(lines)} results for {drop.count} lines"]
+    findings = (
+        _flaw(drop, number, json.loads(line), may_fail=may_fail)
+        for number, line in enumerate(lines)
+    )
+    return [finding for finding in findings if finding is not None]
+
+
+def _flaw(drop: Drop, number: int, result: dict[str, Any], *, may_fail: bool) -> str | None:
+    where = f"{drop.name} line {number + 1}"
+    if number in drop.flawed:
+        return None if "error" in result else f"{where}: a flawed line has an answer"
+    if result.get("key") != drop.key(number):
+        return f"{where}: has the key {result.get('key')!r}"
+    if "error" in result:
+        return None if may_fail else f"{where}: failed with {result['error']}"
+    answer = result.get("response", {})
+    if drop.kind == "embed":
+        return None if _is_its_vector(drop, number, answer) else f"{where}: another's embedding"
+    text = json.dumps(answer)
+    return None if drop.mark(number) in text else f"{where}: another's answer: {text[:120]}"
+
+
+def _is_its_vector(drop: Drop, number: int, answer: dict[str, Any]) -> bool:
+    request = json.dumps(json.loads(drop.lines[number])["request"]).encode()
+    return bool(
+        answer["embedding"]["values"] == json.loads(bytes(vector(body_digest(request), DIMENSIONS)))
+    )
