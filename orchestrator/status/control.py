@@ -1,0 +1,69 @@
+"""What may be ordered over the socket, and how the one who carries it out says no."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import Field
+
+from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.status.views import View
+
+
+class Verb(StrEnum):
+    """The orders. The first four are for everybody, the others for a set that is in trouble."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    RELEASE = "release"
+    DELETE_REMOTE = "delete-remote"
+    ABSENT = "absent"
+    ADOPT = "adopt"
+
+
+MEANING = {
+    Verb.CANCEL: "Start nothing new, cancel its jobs, deliver what was answered.",
+    Verb.PAUSE: "Start nothing new; what is at the provider goes on.",
+    Verb.RESUME: "Go on after a pause.",
+    Verb.RETRY: "Send the failed requests of a delivered set again.",
+    Verb.RELEASE: "Go on with a held set: the reason for holding it was seen to.",
+    Verb.DELETE_REMOTE: "Delete the jobs and files of a finished set at the provider.",
+    Verb.ABSENT: "Declare that the job of a batch held in doubt does not exist.",
+    Verb.ADOPT: "Declare which job is that of a batch held in doubt.",
+}
+NEEDS_TOKEN = frozenset({Verb.ABSENT, Verb.ADOPT})
+NEEDS_JOB = frozenset({Verb.ADOPT})
+
+
+class Order(View):
+    """What some orders need: the batch in question and, to adopt one, the job."""
+
+    token: str | None = Field(default=None, max_length=64)
+    job: str | None = Field(default=None, pattern=r"^batches/[a-z0-9_-]{1,100}$")
+
+
+class Done(View):
+    """What an order did, in words."""
+
+    set_id: str
+    verb: str
+    message: str
+
+
+class Impossible(Exception):
+    """The order does not fit what the set is now; nothing was changed."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}; {remedy}")
+        self.why = why
+        self.remedy = remedy
+
+
+class Control(Protocol):
+    """Carries out orders. They are written to the ledger before this returns."""
+
+    async def act(
+        self, verb: Verb, target: SetId, token: IdempotencyKey | None, job: JobName | None
+    ) -> str:
+        """Carry out an order and return in words what was done. Raises Impossible."""

@@ -1,0 +1,136 @@
+"""The table of routes: the server, the OpenAPI document and the tests are made from it."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from orchestrator.status.control import MEANING, NEEDS_TOKEN, Done, Order, Verb
+from orchestrator.status.views import (
+    BatchPage,
+    Display,
+    EventPage,
+    Health,
+    SetPage,
+    SetState,
+    SetView,
+    StatusView,
+    View,
+)
+
+JSON = "application/json"
+PROMETHEUS = "text/plain"
+EVENT_STREAM = "text/event-stream"
+SHOWN = tuple(dict.fromkeys((*get_args(SetState), *get_args(Display))))
+
+
+def _digits(value: Any) -> Any:
+    """Refuse what Python would take for a number and nobody else would ("1_0", " 1")."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,18}", value):
+        raise ValueError("must be a whole number in decimal digits")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_digits), Field(ge=0, lt=10**18)]
+Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=500)]
+
+
+class Query(BaseModel):
+    """The base of query parameters: an unknown one is an error, not a filter that does nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SetsQuery(Query):
+    """Which sets: by state (either word, may be repeated) and by exact name."""
+
+    state: list[Annotated[str, Field(json_schema_extra={"enum": list(SHOWN)})]] = Field(
+        default=[], max_length=len(SHOWN)
+    )
+    name: str | None = Field(default=None, max_length=255)
+    after: str | None = Field(default=None, pattern=r"^[0-9]{1,18}-[a-z2-7]{10}$")
+    limit: Limit = 100
+
+
+class BatchesQuery(Query):
+    """Which batches of a set: those after a serial number."""
+
+    after: Whole = 0
+    limit: Limit = 100
+
+
+class EventsQuery(Query):
+    """Which events: those after an id, of one set or of all."""
+
+    after: Whole | None = None
+    set: str | None = Field(default=None, pattern=r"^[a-z2-7]{10}$")
+    limit: Limit = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. `handler` names a method of the Api, `problems` the statuses beside success."""
+
+    method: str
+    path: str
+    handler: str
+    summary: str
+    returns: type[View] | None = None
+    media: str = JSON
+    query: type[Query] | None = None
+    order: Verb | None = None
+    problems: tuple[int, ...] = ()
+
+    @property
+    def body(self) -> type[View] | None:
+        """What may be sent along."""
+        return Order if self.order in NEEDS_TOKEN else None
+
+    @property
+    def pattern(self) -> str:
+        """The path in the HTTP library's form: an id has no colon, so that a verb can follow."""
+        return self.path.replace("{id}", "{id:[^/:]+}")
+
+
+ROUTES = (
+    Route("GET", "/v1/status", "status", "The whole daemon at a glance.", StatusView),
+    Route(
+        "GET", "/v1/sets", "sets", "Sets, newest first.", SetPage, query=SetsQuery, problems=(400,)
+    ),
+    Route("GET", "/v1/sets/{id}", "one_set", "One set.", SetView, problems=(404,)),
+    Route(
+        "GET",
+        "/v1/sets/{id}/batches",
+        "batches",
+        "The batches of a set.",
+        BatchPage,
+        query=BatchesQuery,
+        problems=(400, 404, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/events",
+        "events",
+        "Every step that was taken: a page, or a stream of server-sent events.",
+        EventPage,
+        query=EventsQuery,
+        problems=(400, 503),
+    ),
+    *(
+        Route(
+            "POST",
+            f"/v1/sets/{{id}}:{verb}",
+            "order",
+            MEANING[verb],
+            Done,
+            order=verb,
+            problems=(400, 403, 404, 409, 413, 415, 503),
+        )
+        for verb in Verb
+    ),
+    Route("GET", "/healthz", "healthz", "The process answers.", Health),
+    Route("GET", "/readyz", "readyz", "The daemon does its work.", Health, problems=(503,)),
+    Route("GET", "/metrics", "metrics", "Prometheus metrics.", media=PROMETHEUS),
+    Route("GET", "/openapi.json", "openapi", "This document."),
+)
