@@ -5,11 +5,12 @@ repeat as is), `Unavailable` (certainly not created; repeat), `InDoubt` (may exi
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator.domain.batches import Kind, Mode, Part, Tally, Usage
+from orchestrator.domain.evidence import Evidence
 from orchestrator.domain.ids import (
     AccountFingerprint,
     ContentHash,
@@ -120,6 +121,14 @@ class Sink(Protocol):
     def size(self) -> int: ...
     def append(self, piece: bytes) -> None: ...
     def restart(self) -> None: ...
+
+
+class OutboxTaken(Exception):
+    """The reserved outbox name belongs to somebody else: deliver under another."""
+
+
+class SourceGone(Exception):
+    """The answers of a first run are no longer there: the drop has to be run for itself."""
 
 
 class SourceChanged(Exception):
@@ -282,17 +291,39 @@ class PartPlan:
     mode: Mode
 
 
+def part_of(info: SetInfo, generation: int, plan: PartPlan) -> Part:
+    """Return the batch that a plan of this set and generation describes."""
+    return Part(
+        token=plan.token,
+        request_set=info.id,
+        serial=plan.serial,
+        generation=generation,
+        lo=plan.lo,
+        hi=plan.hi,
+        count=plan.count,
+        wire_bytes=plan.wire_bytes,
+        tokens=plan.tokens,
+        ranges=plan.ranges,
+        mode=plan.mode,
+        kind=info.kind,
+        model=info.model,
+        project=info.project,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class JoinOrder:
     """How the answers of one ended batch become facts of the index.
 
     `last` is True when no further generation may follow: what is retryable then settles.
+    `as_it_is` is True when downloading again did not help: what looks cut short is joined.
     """
 
     part: Part
     job: JobName
     retryable: frozenset[int]
     last: bool
+    as_it_is: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +400,13 @@ class Work(Protocol):
     async def sent(self, folder: str, token: IdempotencyKey) -> bool:
         """Tell whether the mark is there; a rolled-back ledger does not know of it."""
 
+    async def pending(self, folder: str, token: IdempotencyKey) -> bool:
+        """Tell whether a create of this plan may have been sent and its answers are still due.
+
+        True when the mark is there and a request of its ranges is unsettled and was not tried
+        in the plan's generation yet: asked for plans that the ledger does not know.
+        """
+
     def answers(self, folder: str, token: IdempotencyKey) -> Sink:
         """Return the temporary file into which a batch's answers are downloaded."""
 
@@ -442,3 +480,93 @@ class Ids(Protocol):
 
     def jitter(self) -> float:
         """Return a number in [0, 1)."""
+
+
+# ---- the project ------------------------------------------------------------------------------
+
+
+class Project(Protocol):
+    """The present condition of one account, shared by the stages and told by the daemon.
+
+    What it says is advice and patience; what must hold is guarded by the ledger.
+    """
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the job lists of this life prove."""
+
+    @property
+    def sending(self) -> "Sending":
+        """What creates are under way in this life."""
+
+    def obstacle(self) -> str | None:
+        """Tell why nothing new may start at the provider now, None if it may."""
+
+    def limits(self) -> Limits:
+        """Return what the project may hold."""
+
+    def token_limits(self) -> Mapping[str, int]:
+        """Return the present limit of enqueued tokens by model, where there is one."""
+
+    def others(self) -> int:
+        """Return how many active jobs of the project are not ours."""
+
+    def look_at(self, when: float) -> None:
+        """Ask for a scan of the job list at this time (elapsed seconds) at the latest."""
+
+    def next_scan(self) -> float:
+        """Return when (elapsed seconds) the next scan is due."""
+
+    def scanned(self, wait: timedelta | None) -> None:
+        """Note that a scan was made; the next is due after `wait`, None for when it is asked."""
+
+    def saw(self, scan: Scan) -> None:
+        """Note what a scan showed: states, and what others run."""
+
+    async def afford(self, part: Part) -> str | None:
+        """Tell which cap on cost this batch would break, None if it may be paid."""
+
+    async def price(self, part: Part, usage: Usage) -> int | None:
+        """Return what this usage costs in millionths of a US dollar, None if no price is set."""
+
+    async def block(self, blocked: Blocked, call: str) -> None:
+        """Stop all submissions: this call was refused until the remedy was followed.
+
+        From time to time one more try is let through, so that it goes on by itself.
+        """
+
+    async def accepted(self, call: str) -> None:
+        """Note that this call is served (again); a create that is served ends every block."""
+
+    async def ease(self, model: str) -> None:
+        """Ask for less from now on: the provider is overloaded or the quota is used up."""
+
+    async def hold(self, request_set: SetId, why: str) -> None:
+        """Start nothing new for a set until the operator has spoken; `why` says what to do."""
+
+    async def book(self, kind: str, part: Part | None, detail: str) -> None:
+        """Book an incident with its probable cost."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What submissions remember within one life; a restart begins anew, which only waits longer.
+
+    `now` are the creates under way; `failures` counts refusals to serve in a row; `fresh_after`
+    tells since when a scan is due before a create may be repeated; `doubtful` and `fenced` when
+    (elapsed seconds) a doubt and its fence began.
+    """
+
+    now: set[IdempotencyKey] = field(default_factory=set)
+    failures: dict[IdempotencyKey, int] = field(default_factory=dict)
+    fresh_after: dict[IdempotencyKey, float] = field(default_factory=dict)
+    doubtful: dict[IdempotencyKey, float] = field(default_factory=dict)
+    fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
+    next_create: float = 0.0
+
+
+class Notifier(Protocol):
+    """Tells the operator's own programs."""
+
+    async def send(self, number: int, kind: str, body: str) -> None:
+        """Hand over one notice (JSON text). Raises Unavailable when it was not taken."""

@@ -7,6 +7,7 @@ install's identity and the user's data, even when the ledger was lost or rolled 
 import base64
 import hashlib
 import hmac
+import re
 from typing import NewType
 
 InstallId = NewType("InstallId", str)  # 16 hex digits, made once per state directory
@@ -58,12 +59,16 @@ def token(install: InstallId, request_set: SetId, generation: int, ranges: str) 
     return IdempotencyKey(f"{prefix}{generation}-{digest32(ranges)}")
 
 
-def generation_of(name: str, prefix: str) -> int | None:
-    """Return the generation that a token of the set `prefix` names, None if it is none."""
-    generation, dash, rest = name.removeprefix(prefix).partition("-")
-    if not name.startswith(prefix) or not dash or not rest or not generation.isdecimal():
-        return None
-    return int(generation)
+def generation_in(token: IdempotencyKey) -> int:
+    """Return the generation that a token names."""
+    return int(token.rsplit("-", 2)[1])
+
+
+def set_of(token: str, install: InstallId) -> SetId | None:
+    """Return the set that a token of this install names, None if it is no such token."""
+    prefix = install_prefix(install)
+    found = re.fullmatch(r"([a-z2-7]{10})-[0-9]{1,3}-[a-z2-7]{10}", token.removeprefix(prefix))
+    return SetId(found.group(1)) if found and token.startswith(prefix) else None
 
 
 def file_name(token: IdempotencyKey, upload: int) -> FileName:

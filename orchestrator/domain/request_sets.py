@@ -50,7 +50,7 @@ class Flags:
 
     paused: bool = False
     cancel_asked: bool = False
-    retry_asked: bool = False
+    cap_lifted: bool = False
     held: str | None = None
 
 
@@ -187,6 +187,12 @@ def rehome(request_set: Open, outbox: str) -> SetEdge:
             return Move(request_set, replace(request_set, info=info), why)
 
 
+def run_itself(request_set: Indexed, run: int) -> Move[Indexed, Indexed]:
+    """Send this drop for itself: its first run has no answers to give."""
+    info = replace(request_set.info, answered_from=None, run=run)
+    return Move(request_set, replace(request_set, info=info), "the first run has no answers left")
+
+
 def reopen(request_set: Delivered, outbox: str, batch_bytes_max: int) -> Move[Delivered, Running]:
     """Go on with what failed: the operator asked for it. What was delivered stays as it is."""
     info = replace(request_set.info, outbox=outbox)
@@ -203,3 +209,9 @@ def cancel(
 def is_open(request_set: RequestSet) -> bool:
     """Tell whether anything is still to be done for the set."""
     return request_set.state in OPEN_STATES
+
+
+def may_start_work(request_set: RequestSet, flags: Flags) -> bool:
+    """Tell whether new batches of this set may be planned, uploaded and submitted."""
+    wanted = not (flags.paused or flags.cancel_asked or flags.held)
+    return wanted and isinstance(request_set, Indexed | Running)

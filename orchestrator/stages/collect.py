@@ -1,0 +1,232 @@
+"""ended → collected: the answers are on our disk, whole and paired, before the row says so.
+
+Every request of a batch comes out as an answer, a lasting error or back in the pool: the sum is
+proven, or the set is held. Output is looked for whatever the job's end was called.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from orchestrator.domain import batches as machine, request_sets as sets
+from orchestrator.domain.batches import Ended, Lapsed, LapseReason
+from orchestrator.domain.ids import IdempotencyKey
+from orchestrator.domain.jobs import Gone, JobState
+from orchestrator.domain.moves import Move
+from orchestrator.domain.options import Choice, from_text
+from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.domain.request_sets import Running, SetInfo
+from orchestrator.ports import (
+    Blocked,
+    Clock,
+    Ids,
+    Jobs,
+    JoinOrder,
+    JoinReport,
+    Outbox,
+    Output,
+    Project,
+    Refused,
+    Unavailable,
+    Work,
+)
+from orchestrator.store import batches as batch_rows, projects, request_sets as set_rows
+from orchestrator.store.database import Tx
+from orchestrator.store.errors import StaleTransition
+from orchestrator.store.journal import Journal
+
+SHORTFALLS_MAX = 3  # downloads that miss answers before the missing ones go back to the pool
+TRIES = 5
+LAPSES = {
+    JobState.EXPIRED: LapseReason.EXPIRED,
+    JobState.FAILED: LapseReason.FAILED,
+    JobState.CANCELLED: LapseReason.CANCELLED,
+    JobState.SUCCEEDED: LapseReason.FAILED,
+}
+CODES = {LapseReason.EXPIRED: 4, LapseReason.CANCELLED: 1}
+RESOURCE_EXHAUSTED = 8
+INVALID_ARGUMENT = 3
+
+
+@dataclass(slots=True)
+class Patience:
+    """What one batch has cost in tries, within one life."""
+
+    since: float
+    not_before: float = 0.0
+    failures: int = 0
+    shortfalls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Brings answers home."""
+
+    journal: Journal
+    work: Work
+    outbox: Outbox
+    jobs: Jobs
+    clock: Clock
+    ids: Ids
+    project: Project
+    retry: RetryPolicy
+    patience: dict[IdempotencyKey, Patience] = field(default_factory=dict)
+
+    async def find(self) -> Sequence[Ended]:
+        """Return the ended batches whose answers are due."""
+        rows = await self.journal.read(batch_rows.in_state, "ended")
+        now = self.clock.elapsed()
+        waiting = {token for token, one in self.patience.items() if one.not_before > now}
+        return [row for row in rows if isinstance(row, Ended) and row.part.token not in waiting]
+
+    def name(self, item: Ended) -> str:
+        """Return what tells one item from another while it is worked on."""
+        return item.part.token
+
+    async def do(self, item: Ended) -> None:
+        """Download, pair and count the answers of one batch."""
+        stored = await self.journal.read(set_rows.get, item.part.request_set)
+        assert stored is not None, f"{item.part.token} has no set"
+        info = stored.value.info
+        try:
+            there = await self._fetch(item, info)
+        except Blocked as error:
+            await self.project.block(error, "read")
+            self._wait(item, self.retry.backoff_max)
+            return
+        except Unavailable as error:
+            self._wait(item, error.retry_after)
+            return
+        if there is None:
+            self._wait(item, None)
+        elif there:
+            await self._join(item, info)
+        else:
+            await self._lapse(item, info)
+
+    # ---- the answers come ---------------------------------------------------------------------
+
+    async def _fetch(self, item: Ended, info: SetInfo) -> bool | None:
+        """Bring the answers to disk. False: there are none; None: there may be, later.
+
+        What was paid for and answered is never given up for want of its file.
+        """
+        if await self.work.have_answers(info.folder, item.part.token):
+            return True
+        job = await self.jobs.look(item.job)
+        if isinstance(job, Gone):
+            return None
+        never = None if item.outcome is JobState.SUCCEEDED else False
+        if item.part.mode == "file" and job.output is None:
+            return never
+        sink = self.work.answers(info.folder, item.part.token)
+        try:
+            await self.jobs.download(Output(item.job, job.output), sink)
+        except Refused:
+            return never
+        if sink.size == 0 and item.outcome is not JobState.SUCCEEDED:
+            return False
+        await self.work.keep_answers(info.folder, item.part.token)
+        return True
+
+    async def _join(self, item: Ended, info: SetInfo) -> None:
+        choice = from_text(info.options)
+        order = JoinOrder(
+            item.part,
+            item.job,
+            self.retry.retryable,
+            last=item.part.generation >= choice.generations_max,
+        )
+        report = await self.work.join(info.folder, order)
+        if report.foreign:
+            await self.project.hold(info.id, _foreign(item, report))
+            self._wait(item, self.retry.backoff_max)
+            return
+        if self._is_short(item, report):
+            await self.work.drop_answers(info.folder, item.part.token)
+            self._wait(item, None)
+            return
+        await self._record(item, info, choice, report)
+
+    def _is_short(self, item: Ended, report: JoinReport) -> bool:
+        """Tell whether another download is worth it: the file may not have been all there."""
+        if report.whole and report.lines >= item.part.count:
+            return False
+        patience = self._patience(item)
+        patience.shortfalls += 1
+        return patience.shortfalls < SHORTFALLS_MAX
+
+    async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
+        part, now = item.part, self.clock.now()
+        cost = await self.project.price(part, report.usage)
+
+        def learn(tx: Tx) -> None:
+            if cost is not None:
+                projects.charge(tx, part.token, cost)
+            projects.observe_usage(
+                tx, now, part.project, part.model, report.usage.prompt, part.wire_bytes
+            )
+
+        await self.journal.record(
+            machine.collect(item, report.tally, report.usage, now), also=learn
+        )
+        self.patience.pop(part.token, None)
+        if choice.parts:
+            await self.outbox.publish_part(info, part)
+
+    # ---- no answers ---------------------------------------------------------------------------
+
+    async def _lapse(self, item: Ended, info: SetInfo) -> None:
+        reason = LAPSES[item.outcome]
+        code = item.error.code if item.error else CODES.get(reason, 13)
+        why = f"{item.job} {reason.value}"
+        if item.error:
+            why += f" ({item.error.code}: {item.error.message})"
+        last = item.part.generation >= from_text(info.options).generations_max
+        await self.work.release(info.folder, item.part, why if last else None, code)
+        if item.error and item.error.code == RESOURCE_EXHAUSTED:
+            await self.project.ease(item.part.model)
+        await self._apply_lapse(item, reason, why)
+        self.patience.pop(item.part.token, None)
+
+    async def _apply_lapse(self, item: Ended, reason: LapseReason, why: str) -> None:
+        for _ in range(TRIES):
+            stored = await self.journal.read(set_rows.get, item.part.request_set)
+            assert stored is not None, f"{item.part.token} has no set"
+            lapse: Move[Ended, Lapsed] = machine.lapse(item, reason, self.clock.now(), why)
+            narrower = self._narrower(item, reason)
+            try:
+                if narrower is not None and isinstance(stored.value, Running):
+                    bound = min(stored.value.batch_bytes_max, narrower)
+                    narrow = sets.narrow(stored.value, bound, why)
+                    await self.journal.record(lapse, narrow)
+                else:
+                    await self.journal.record(lapse)
+            except StaleTransition:
+                continue
+            return
+
+    def _narrower(self, item: Ended, reason: LapseReason) -> int | None:
+        """Halve after an expiry and after a failure that size or one request may explain."""
+        code = item.error.code if item.error else None
+        smaller = reason is LapseReason.EXPIRED or code in (INVALID_ARGUMENT, RESOURCE_EXHAUSTED)
+        floor = self.project.limits().batch_bytes_min
+        return max(item.part.wire_bytes // 2, floor) if smaller else None
+
+    # ---- patience -----------------------------------------------------------------------------
+
+    def _patience(self, item: Ended) -> Patience:
+        return self.patience.setdefault(item.part.token, Patience(self.clock.elapsed()))
+
+    def _wait(self, item: Ended, least: timedelta | None) -> None:
+        patience = self._patience(item)
+        patience.failures += 1
+        wait = max(backoff(self.retry, patience.failures, self.ids.jitter()), least or timedelta(0))
+        patience.not_before = self.clock.elapsed() + wait.total_seconds()
+
+
+def _foreign(item: Ended, report: JoinReport) -> str:
+    return (
+        f"foreign_answers: {item.job} has {report.foreign} answers to requests it was not sent; "
+        "they are kept in work/ and nothing is delivered"
+    )

@@ -1,0 +1,188 @@
+"""The operator's verbs on a set: each safe at any moment, each the same when said twice."""
+
+from dataclasses import dataclass, replace
+
+from orchestrator.domain import batches as machine, ids, request_sets as sets
+from orchestrator.domain.batches import Lapsed, Submitted, Submitting
+from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.jobs import Gone
+from orchestrator.domain.options import from_text
+from orchestrator.domain.request_sets import Delivered, Flags
+from orchestrator.ports import Clock, Files, Jobs, Project, Trouble, Work
+from orchestrator.store import (
+    batches as batch_rows,
+    jobs as job_rows,
+    questions,
+    request_sets as set_rows,
+)
+from orchestrator.store.database import Tx
+from orchestrator.store.journal import Journal
+from orchestrator.store.request_sets import StoredSet
+
+UNKNOWN = 2
+
+
+class NotPossible(Exception):
+    """The order does not fit what the set is now; nothing was changed."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}; {remedy}")
+        self.why = why
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Carries out orders; each is in the ledger before it returns what was done, in words."""
+
+    journal: Journal
+    work: Work
+    jobs: Jobs
+    files: Files
+    clock: Clock
+    project: Project
+
+    async def cancel(self, target: SetId) -> str:
+        """Start nothing new, cancel the jobs, deliver what was answered."""
+        stored = await self._open(target)
+        await self._flag(stored, replace(stored.flags, cancel_asked=True), "cancel asked")
+        return "cancelling: its jobs are cancelled and what was answered is delivered"
+
+    async def pause(self, target: SetId) -> str:
+        """Start nothing new; what is at the provider goes on."""
+        stored = await self._open(target)
+        await self._flag(stored, replace(stored.flags, paused=True), "paused")
+        return "paused: nothing new is started, what is at the provider goes on"
+
+    async def resume(self, target: SetId) -> str:
+        """Go on after a pause or a hold; a cap on cost that held it is lifted for this set."""
+        stored = await self._open(target)
+        flags = stored.flags
+        lifted = flags.cap_lifted or (flags.held or "").startswith("max_cost")
+        after = replace(flags, paused=False, held=None, cap_lifted=lifted)
+        await self._flag(stored, after, "resumed")
+        return "running again"
+
+    async def retry(self, target: SetId) -> str:
+        """Send again what failed; of a held set, what its vanished jobs were to answer."""
+        stored = await self._get(target)
+        match stored.value:
+            case Delivered():
+                return await self._reopen(stored, stored.value)
+            case _ if (stored.flags.held or "").startswith("vanished"):
+                return await self._give_up_vanished(stored)
+            case _:
+                raise NotPossible(
+                    f"{target} is {stored.value.state}",
+                    "only a delivered set can be retried; wait, or `resume` it if it is held",
+                )
+
+    async def delete_remote(self, target: SetId) -> str:
+        """Delete the jobs and files of a finished set at the provider."""
+        stored = await self._get(target)
+        if sets.is_open(stored.value):
+            raise NotPossible(f"{target} is not finished", "cancel it first, or wait")
+        remains = await self.journal.read(questions.remains, target)
+        for one in remains:
+            if one.has_file:
+                await self.files.delete(ids.file_name(one.token, 1))
+            if one.job is not None:
+                await self.jobs.delete(one.job)
+                self.project.evidence.forget(one.job)
+                await self.journal.write(job_rows.forget, [one.job])
+        return f"{len(remains)} jobs and their files are deleted"
+
+    async def absent(self, target: SetId, token: IdempotencyKey) -> str:
+        """Take the operator's word that the job of a doubtful batch does not exist."""
+        stored, batch = await self._doubtful(target, token)
+        why = "the operator says that it does not exist"
+        final = batch.part.generation >= from_text(stored.value.info.options).generations_max
+        folder = stored.value.info.folder
+        await self.work.release(folder, batch.part, why if final else None, UNKNOWN)
+        await self.journal.record(machine.exclude(batch, self.clock.now(), why))
+        return f"{token} is given up; its requests are planned again"
+
+    async def adopt(self, target: SetId, token: IdempotencyKey, job: JobName) -> str:
+        """Take the operator's word which job is that of a doubtful batch."""
+        _, batch = await self._doubtful(target, token)
+        try:
+            seen = await self.jobs.look(job)
+        except Trouble as error:
+            raise NotPossible(f"{job} cannot be read: {error}", "try again later") from error
+        if isinstance(seen, Gone):
+            raise NotPossible(f"the service does not know {job}", "check the name")
+        now = self.clock.now()
+
+        def sight(tx: Tx) -> None:
+            job_rows.record(tx, now, seen, "ours")
+
+        why = "the operator says that it is this job"
+        await self.journal.record(machine.confirm(batch, job, now, why), also=sight)
+        return f"{token} is submitted as {job}"
+
+    # ---- how ----------------------------------------------------------------------------------
+
+    async def _get(self, target: SetId) -> StoredSet:
+        stored = await self.journal.read(set_rows.find, target)
+        if stored is None:
+            raise NotPossible(f"there is no set {target!r}", "see `orchestrator status`")
+        return stored
+
+    async def _open(self, target: SetId) -> StoredSet:
+        stored = await self._get(target)
+        if not sets.is_open(stored.value):
+            raise NotPossible(f"{target} is {stored.value.state}", "nothing is left to be done")
+        return stored
+
+    async def _flag(self, stored: StoredSet, after: Flags, why: str) -> None:
+        if after != stored.flags:
+            name = stored.value.info.id
+            await self.journal.write(
+                set_rows.flag, self.clock.now(), name, stored.flags, after, why
+            )
+
+    async def _reopen(self, stored: StoredSet, delivered: Delivered) -> str:
+        info = stored.value.info
+        if info.answered_from is not None:
+            raise NotPossible(
+                f"{info.name} was answered from {info.answered_from}", "retry that set"
+            )
+        try:
+            await self.work.reopen(info.folder)
+            count = await self.work.open_count(info.folder)
+        except FileNotFoundError as error:
+            why = f"the working files of {info.name} were removed after their retention"
+            raise NotPossible(why, "drop its input again") from error
+        if count == 0:
+            raise NotPossible(f"nothing of {info.name} failed", "its results are complete")
+        outbox = await self.journal.read(questions.next_outbox, info.outbox)
+        bound = from_text(info.options).batch_bytes_max or self.project.limits().file_max_bytes
+        await self.journal.record(sets.reopen(delivered, outbox, bound))
+        return f"{count} requests are sent again; the results will be in outbox/{outbox}"
+
+    async def _give_up_vanished(self, stored: StoredSet) -> str:
+        info, given_up = stored.value.info, 0
+        for row in await self.journal.read(batch_rows.of_set, info.id):
+            if not isinstance(row, Submitted):
+                continue
+            if not isinstance(await self.jobs.look(row.job), Gone):
+                continue
+            why = f"the operator gives {row.job} up: the service no longer knows it"
+            last = row.part.generation >= from_text(info.options).generations_max
+            await self.work.release(info.folder, row.part, why if last else None, UNKNOWN)
+            await self.journal.record(machine.vanish(row, self.clock.now(), why))
+            given_up += 1
+        await self._flag(stored, replace(stored.flags, held=None), "retry asked")
+        return f"{given_up} vanished jobs are given up; their requests are planned again"
+
+    async def _doubtful(self, target: SetId, token: IdempotencyKey) -> tuple[StoredSet, Submitting]:
+        stored = await self._get(target)
+        batch = await self.journal.read(batch_rows.get, token)
+        of_set = batch is not None and batch.part.request_set == stored.value.info.id
+        if isinstance(batch, Submitting) and of_set and batch.doubt != "sending":
+            return stored, batch
+        state = "unknown" if batch is None or not of_set else batch.state
+        remedy = "only a batch in doubt can be declared; see `orchestrator status`"
+        if isinstance(batch, Lapsed):
+            remedy = "it was given up already"
+        raise NotPossible(f"{token} is {state}", remedy)

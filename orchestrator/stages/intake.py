@@ -1,0 +1,234 @@
+"""inbox → set: claim a drop, read it once, accept or reject it as a whole.
+
+Trouble: a drop that cannot be used is rejected with its reason and the others go on; a full
+or failing disk stops us.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.domain import ids, request_sets as machine
+from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, ProjectName, SetId
+from orchestrator.domain.options import BadOptions, Choice, to_text
+from orchestrator.domain.request_sets import Received, SetInfo
+from orchestrator.ports import (
+    Blocked,
+    Claim,
+    Clock,
+    Drop,
+    Inbox,
+    IndexOrder,
+    IndexReport,
+    Jobs,
+    Outbox,
+    Trouble,
+    Work,
+)
+from orchestrator.store import questions, request_sets as set_rows
+from orchestrator.store.database import Tx
+from orchestrator.store.journal import Journal
+
+UNREAD = IndexReport(0, 0, 0, 0, ContentHash(""), 0, 0, 0, None)
+NO_CHOICE = Choice(
+    profile="",
+    project=ProjectName("default"),
+    model="",
+    kind="generate",
+    priority=0,
+    requests_max=None,
+    batch_bytes_max=None,
+    generations_max=1,
+    parts=False,
+    duplicate_keys="reject",
+    duplicate_set="run",
+    idempotency_key=None,
+    defaults=None,
+    shape="off",
+    flaws_max_fraction=0.0,
+    cost_max_micros=None,
+    canonical="{}",
+)
+METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Turns drops into sets.
+
+    `choose` resolves the options of a drop (its profile and the text of its options file) and
+    raises BadOptions; `lines` bounds a line's bytes, `flaws` how many flaws are written down.
+    `room` tells why nothing may be claimed now (too little free space), or None.
+    """
+
+    journal: Journal
+    inbox: Inbox
+    work: Work
+    outbox: Outbox
+    jobs: Jobs
+    clock: Clock
+    install: InstallId
+    choose: Callable[[str, str | None], Choice]
+    room: Callable[[], str | None]
+    line_bytes_max: int = 20_000_000
+    flaws_kept_max: int = 100_000
+
+    async def find(self) -> Sequence[Drop | Claim]:
+        """Return claims that were not carried to their end, then complete drops."""
+        settled = await self.journal.read(questions.settled_folders)
+        claims = [claim for claim in await self.inbox.claims() if claim.folder not in settled]
+        if self.room() is not None:
+            return claims
+        return [*claims, *await self.inbox.scan()]
+
+    def name(self, item: Drop | Claim) -> str:
+        """Return what tells one item from another while it is worked on."""
+        return item.folder if isinstance(item, Claim) else f"{item.profile}/{item.name}"
+
+    async def do(self, item: Drop | Claim) -> None:
+        """Carry a drop or a claim to an accepted or rejected set."""
+        claim = await self.inbox.claim(item) if isinstance(item, Drop) else item
+        if claim is None:
+            return
+        stored = await self.journal.read(set_rows.by_folder, claim.folder)
+        if stored is None:
+            await self._receive(claim)
+        elif isinstance(stored.value, Received):
+            await self._judge(stored.value, claim)
+
+    async def _receive(self, claim: Claim) -> None:
+        received = await self._read(claim)
+        await self.journal.receive(received)
+        await self._judge(received, claim)
+
+    async def _read(self, claim: Claim) -> Received:
+        choice, problem = self._chosen(claim)
+        report = UNREAD
+        if claim.trouble is None and problem is None:
+            report = await self.work.index(claim, _order(choice, self))
+        print_ = choice.idempotency_key or ids.fingerprint(
+            report.content, choice.model, choice.kind, choice.canonical
+        )
+        named = await self.journal.read(_name, self.install, claim, choice, report, print_)
+        await self.work.name_run(claim, named.run, named.copy)
+        info = SetInfo(
+            id=named.id,
+            name=claim.name,
+            profile=claim.profile,
+            project=choice.project,
+            kind=choice.kind,
+            model=choice.model,
+            folder=claim.folder,
+            outbox=named.outbox,
+            fingerprint=Fingerprint(print_),
+            content=report.content,
+            content_bytes=report.content_bytes,
+            requests=report.requests,
+            flawed=report.flawed,
+            tokens=report.tokens,
+            priority=choice.priority,
+            run=named.run,
+            options=to_text(choice),
+            answered_from=named.answered_from,
+            received_at=self.clock.now(),
+        )
+        return Received(info)
+
+    async def _judge(self, received: Received, claim: Claim) -> None:
+        reason = await self._reason(received, claim)
+        if reason is None:
+            await self.journal.record(machine.index(received))
+            return
+        await self.outbox.reject(received.info, reason, _told(received.info))
+        await self.journal.record(machine.reject(received, reason, self.clock.now()))
+
+    async def _reason(self, received: Received, claim: Claim) -> str | None:
+        choice, problem = self._chosen(claim)
+        if claim.trouble is not None or problem is not None:
+            return claim.trouble or problem
+        report = await self.work.index(claim, _order(choice, self))
+        return _flaw_of_the_whole(report, choice) or await self._flaw_of_the_model(received.info)
+
+    def _chosen(self, claim: Claim) -> tuple[Choice, str | None]:
+        try:
+            return self.choose(claim.profile, claim.options), None
+        except BadOptions as error:
+            return NO_CHOICE, str(error)
+
+    async def _flaw_of_the_model(self, info: SetInfo) -> str | None:
+        if info.answered_from is not None:
+            return None
+        try:
+            model = await self.jobs.model(info.model)
+        except (Blocked, Trouble):
+            return None  # it will be found at the first create
+        if model is None:
+            return f"the service does not know the model {info.model!r}; name another in `model`"
+        method = METHODS[info.kind]
+        if method in model.methods:
+            return None
+        return f"the model {info.model!r} has no {method}; choose a model that supports batches"
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    id: SetId
+    run: int
+    copy: int
+    outbox: str
+    answered_from: SetId | None
+
+
+def _name(
+    tx: Tx, install: InstallId, claim: Claim, choice: Choice, report: IndexReport, print_: str
+) -> _Named:
+    first = set_rows.first_run(tx, Fingerprint(print_)) if report.content else None
+    reused = first if first is not None and choice.duplicate_set == "reuse" else None
+    run, copy = claim.run, claim.copy
+    full_name = f"{claim.profile}/{claim.name}"
+    if run < 0:
+        run = (
+            set_rows.next_run(tx, Fingerprint(print_)) if reused is None else reused.value.info.run
+        )
+        copy = set_rows.next_copy(tx, claim.name, report.content, run)
+    name = ids.set_id(install, full_name, report.content, run, copy)
+    return _Named(
+        name,
+        run,
+        copy,
+        set_rows.free_outbox(tx, claim.name),
+        reused.value.info.id if reused is not None and reused.value.info.id != name else None,
+    )
+
+
+def _order(choice: Choice, intake: Intake) -> IndexOrder:
+    return IndexOrder(
+        kind=choice.kind,
+        model=choice.model,
+        defaults=choice.defaults,
+        unique_keys=choice.duplicate_keys == "reject",
+        line_bytes_max=intake.line_bytes_max,
+        flaws_kept_max=intake.flaws_kept_max,
+        shape=choice.shape,
+    )
+
+
+def _flaw_of_the_whole(report: IndexReport, choice: Choice) -> str | None:
+    if report.problem is not None:
+        return report.problem
+    if report.requests == 0:
+        return "there is no request in it: the file is empty or has only blank lines"
+    if report.duplicates and choice.duplicate_keys == "reject":
+        return (
+            f"{report.duplicates} keys occur more than once; make them unique, "
+            'or set duplicate_keys = "allow"'
+        )
+    if report.flawed > choice.flaws_max_fraction * report.requests:
+        return (
+            f"{report.flawed} of {report.requests} lines are flawed, more than "
+            f"flaws_max_fraction = {choice.flaws_max_fraction:g} allows; see flaws.jsonl"
+        )
+    return None
+
+
+def _told(info: SetInfo) -> Mapping[str, object]:
+    return {"name": info.name, "requests": info.requests, "flawed": info.flawed}

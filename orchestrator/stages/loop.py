@@ -1,0 +1,131 @@
+"""The one loop that drives a stage, and the bell that wakes it early.
+
+The database is the queue: a bell carries nothing, and losing one costs time only. Items of a stage
+run side by side up to a bound, never the same one twice at once, and one that has just been
+worked on rests for a moment, so that nothing spins.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+
+from orchestrator.ports import Clock
+from orchestrator.store.errors import StaleTransition
+
+T = TypeVar("T")
+REST_SECONDS = 0.5
+REST_SECONDS_MAX = 600.0
+
+
+class Stage(Protocol[T]):
+    """Reads what is due, and carries one item a step further."""
+
+    async def find(self) -> Sequence[T]: ...
+    def name(self, item: T) -> str: ...
+    async def do(self, item: T) -> None: ...
+
+
+class Bell:
+    """Wakes a stage early."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits, or let the next wait pass at once."""
+        self._rung.set()
+
+    async def wait(self, clock: Clock, most: float) -> None:
+        """Wait for a ring, at most so many seconds."""
+        try:
+            async with asyncio.timeout(most):
+                await self._rung.wait()
+        except TimeoutError:
+            pass
+        self._rung.clear()
+
+
+Crashed = Callable[[str, str, object, Exception, int], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Loop(Generic[T]):
+    """Drives one stage.
+
+    `crashed` is told of an unexpected exception of an item (stage, item's name, item, error, how
+    often in a row) and may raise to end the daemon. `draining` stops new items when it is set.
+    """
+
+    title: str
+    stage: Stage[T]
+    clock: Clock
+    bell: Bell
+    idle: timedelta
+    at_most: int
+    crashed: Crashed
+    running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    rested_at: dict[str, float] = field(default_factory=dict)
+    crashes: dict[str, int] = field(default_factory=dict)
+    draining: bool = False
+
+    async def run(self) -> None:
+        """Drive the stage until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                resting = await self._start(group)
+                await self.bell.wait(self.clock, min(self.idle.total_seconds(), resting))
+
+    async def drain(self, most: timedelta) -> None:
+        """Start nothing new and wait, at most so long, for what is under way."""
+        self.draining = True
+        if self.running:
+            await asyncio.wait(self.running.values(), timeout=most.total_seconds())
+
+    async def _start(self, group: asyncio.TaskGroup) -> float:
+        """Start what is due and return for how many seconds the first of the others rests."""
+        soonest = REST_SECONDS_MAX
+        now = self.clock.elapsed()
+        self.rested_at = {name: at for name, at in self.rested_at.items() if at > now}
+        for item in await self._due():
+            name = self.stage.name(item)
+            if self.draining or len(self.running) >= self.at_most:
+                break
+            if name in self.running:
+                continue
+            if name in self.rested_at:
+                soonest = min(soonest, self.rested_at[name] - now + 0.001)
+                continue
+            self.running[name] = group.create_task(self._guard(name, item))
+        return soonest
+
+    async def _due(self) -> Sequence[T]:
+        try:
+            found = await self.stage.find()
+        except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
+            await self._report("find", None, error)
+            return []
+        self.crashes.pop("find", None)
+        return found
+
+    async def _guard(self, name: str, item: T) -> None:
+        full = len(self.running) >= self.at_most
+        rest = REST_SECONDS
+        try:
+            await self.stage.do(item)
+            self.crashes.pop(name, None)
+        except StaleTransition:
+            pass  # what was decided upon has changed: it is read again
+        except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
+            await self._report(name, item, error)
+            rest = min(REST_SECONDS * 4 ** self.crashes[name], REST_SECONDS_MAX)
+        finally:
+            self.rested_at[name] = self.clock.elapsed() + rest
+            self.running.pop(name, None)
+            if full:
+                self.bell.ring()
+
+    async def _report(self, name: str, item: object, error: Exception) -> None:
+        self.crashes[name] = self.crashes.get(name, 0) + 1
+        await self.crashed(self.title, name, item, error, self.crashes[name])

@@ -1,0 +1,166 @@
+"""pool → batches: whatever nobody has settled becomes batches of the next generation.
+
+The first submission, the resubmission of an expired job, splitting it smaller and retrying only
+what failed are this one step. A plan file found without its row is taken up again when its create
+may have been sent: the ledger was rolled back or lost, the folder was not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from orchestrator.domain import batches as machine, ids, request_sets as sets
+from orchestrator.domain.batches import Batch, Collected, Lapsed, Planned
+from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
+from orchestrator.domain.options import from_text
+from orchestrator.domain.request_sets import Indexed, Running, SetInfo
+from orchestrator.ports import PartPlan, PlanOrder, Project, Work, part_of
+from orchestrator.store import batches as batch_rows, projects, request_sets as set_rows
+from orchestrator.store.database import Tx
+from orchestrator.store.journal import Journal
+
+BYTES_A_TOKEN_RATE = 0.25
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cuts pools; `handled` are lapsed batches whose requests were planned again already."""
+
+    journal: Journal
+    work: Work
+    project: Project
+    handled: set[IdempotencyKey] = field(default_factory=set)
+
+    async def find(self) -> Sequence[SetId]:
+        """Return the sets whose pool may hold something that can be planned now."""
+        return await self.journal.read(_due, frozenset(self.handled))
+
+    def name(self, item: SetId) -> str:
+        """Return what tells one item from another while it is worked on."""
+        return item
+
+    async def do(self, item: SetId) -> None:
+        """Plan what is in the pool of one set."""
+        stored = await self.journal.read(set_rows.get, item)
+        if stored is None or not sets.may_start_work(stored.value, stored.flags):
+            return
+        if stored.value.info.answered_from is not None:
+            return
+        match stored.value:
+            case Indexed():
+                await self._plan(stored.value, self._first_bound(stored.value.info))
+            case Running():
+                await self._plan(stored.value, stored.value.batch_bytes_max)
+            case _:
+                return
+
+    def _first_bound(self, info: SetInfo) -> int:
+        most = self.project.limits().file_max_bytes
+        return min(from_text(info.options).batch_bytes_max or most, most)
+
+    async def _plan(self, value: Indexed | Running, bound: int) -> None:
+        rows = await self.journal.read(batch_rows.of_set, value.info.id)
+        restored = await self._restore(value.info, rows)
+        if restored:
+            await self._enter(value, bound, restored)
+            return
+        rate = await self.journal.read(
+            projects.tokens_per_byte, value.info.project, value.info.model, _guess(value.info)
+        )
+        for generation in _generations(rows):
+            order = self._order(value.info, bound, rows, generation, rate)
+            parts = await self._new(rows, value.info.folder, order)
+            if parts:
+                planned = [_planned(value.info, order, part) for part in parts]
+                await self._enter(value, bound, planned)
+                return
+        if isinstance(value, Indexed):
+            await self._enter(value, bound, [])  # nothing to send: every line is flawed
+        self.handled.update(row.part.token for row in rows if isinstance(row, Lapsed))
+
+    async def _new(
+        self, rows: Sequence[Batch], folder: str, order: PlanOrder
+    ) -> Sequence[PartPlan]:
+        """Plan, but never a batch that was: what lapsed unchanged counts as tried and goes on."""
+        past = {row.part.token: row for row in rows}
+        parts = await self.work.plan(folder, order)
+        for part in parts:
+            if part.token in past:
+                await self.work.release(folder, past[part.token].part, None, 0)
+        return [part for part in parts if part.token not in past]
+
+    async def _enter(
+        self, value: Indexed | Running, bound: int, planned: Sequence[Planned]
+    ) -> None:
+        moves = (sets.start(value, bound),) if isinstance(value, Indexed) else ()
+        await self.journal.plan(planned, *moves)
+
+    def _order(
+        self, info: SetInfo, bound: int, rows: Sequence[Batch], generation: int, rate: float
+    ) -> PlanOrder:
+        choice, limits = from_text(info.options), self.project.limits()
+        return PlanOrder(
+            request_set=info.id,
+            generation=generation,
+            live=[(row.part.lo, row.part.hi) for row in rows if machine.is_live(row)],
+            limits=limits,
+            batch_bytes_max=min(bound, limits.file_max_bytes),
+            requests_max=choice.requests_max or limits.requests_per_batch_max,
+            tokens_max=self.project.token_limits().get(info.model),
+            tokens_per_byte=rate,
+            kind=info.kind,
+            model=info.model,
+            first_serial=1 + max((row.part.serial for row in rows), default=0),
+        )
+
+    async def _restore(self, info: SetInfo, rows: Sequence[Batch]) -> list[Planned]:
+        known = {row.part.token for row in rows}
+        live = [(row.part.lo, row.part.hi) for row in rows if machine.is_live(row)]
+        serial = 1 + max((row.part.serial for row in rows), default=0)
+        restored: list[Planned] = []
+        plans = await self.work.planned(info.folder)
+        for token, plan in sorted(
+            plans.items(), key=lambda one: (ids.generation_in(one[0]), one[1].lo)
+        ):
+            if token in known or _overlaps(plan, live):
+                continue
+            if not await self.work.pending(info.folder, token):
+                continue
+            part = part_of(
+                info, ids.generation_in(token), replace(plan, serial=max(plan.serial, serial))
+            )
+            serial = part.serial + 1
+            live.append((part.lo, part.hi))
+            restored.append(Planned(part, 1, AT_ONCE))
+        return restored
+
+
+def _guess(info: SetInfo) -> float:
+    return info.tokens / info.content_bytes if info.content_bytes else BYTES_A_TOKEN_RATE
+
+
+def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
+    due = []
+    for stored in set_rows.open_sets(tx):
+        if not sets.may_start_work(stored.value, stored.flags):
+            continue
+        rows = batch_rows.of_set(tx, stored.value.info.id)
+        lapsed = {row.part.token for row in rows if isinstance(row, Lapsed)} - handled
+        if lapsed or not any(machine.is_live(row) for row in rows):
+            due.append(stored.value.info.id)
+    return due
+
+
+def _generations(rows: Sequence[Batch]) -> list[int]:
+    """Return the generations worth planning: the first, and what follows each that is over."""
+    over = {row.part.generation for row in rows if isinstance(row, Lapsed | Collected)}
+    return sorted({1} | over | {generation + 1 for generation in over})
+
+
+def _overlaps(plan: PartPlan, live: Sequence[tuple[Ordinal, Ordinal]]) -> bool:
+    return any(plan.lo < hi and lo < plan.hi for lo, hi in live)
+
+
+def _planned(info: SetInfo, order: PlanOrder, plan: PartPlan) -> Planned:
+    return Planned(part_of(info, order.generation, plan), 1, AT_ONCE)

@@ -1,0 +1,209 @@
+"""uploaded (or planned, inline) → submitted: look first, journal, send once, record.
+
+Creating a batch is not idempotent and has no request id, so the order is everything: no create
+before the job list was read in this life; the intent is committed before the first byte; it is sent
+once; what the outcome means is decided by the phase of the failure; anything uncertain is asked
+about before it is ever sent again.
+
+Trouble: a definite no settles or splits what it named; overload and a refused key wait; whatever
+leaves the outcome open leaves the batch in doubt, for reconcile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.domain import batches as machine, ids, request_sets as sets
+from orchestrator.domain.admission import admit
+from orchestrator.domain.batches import Submitting, Unsent, Uploaded
+from orchestrator.domain.ids import InstallId
+from orchestrator.domain.jobs import JobSnapshot
+from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.domain.request_sets import Running
+from orchestrator.ports import (
+    Blocked,
+    Clock,
+    Ids,
+    InDoubt,
+    Jobs,
+    Project,
+    Refused,
+    SourceChanged,
+    Unavailable,
+    Work,
+)
+from orchestrator.store import jobs as job_rows, questions, queue, request_sets as set_rows
+from orchestrator.store.database import Tx
+from orchestrator.store.errors import StaleTransition
+from orchestrator.store.journal import Journal
+
+EXPIRY_MARGIN = timedelta(hours=1)
+NARROW_TRIES = 5
+MINUTE = 60.0
+NOT_FOUND = 5
+INVALID_ARGUMENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Creates jobs: at most one for each batch, ever."""
+
+    journal: Journal
+    work: Work
+    jobs: Jobs
+    clock: Clock
+    ids: Ids
+    install: InstallId
+    project: Project
+    retry: RetryPolicy
+
+    async def find(self) -> Sequence[Unsent]:
+        """Return the batches that may be sent now, in the order in which they may start."""
+        if self.project.obstacle() is not None:
+            return []
+        now, limits, sending = self.clock.now(), self.project.limits(), self.project.sending
+        inline = await self.journal.read(queue.candidates, now, "planned", mode="inline")
+        files = await self.journal.read(queue.candidates, now, "uploaded", mode="file")
+        if not inline and not files:
+            return []
+        if not self.project.evidence.may_create():
+            self.project.look_at(self.clock.elapsed())
+            return []
+        load = await self.journal.read(queue.load, counting_uploaded=False)
+        load.jobs += self.project.others()
+        admission = admit([*inline, *files], load, limits, self.project.token_limits())
+        ready = [one for one in admission.admitted if self._looked_again(one)]
+        pace = MINUTE / limits.requests_per_minute
+        room = int((self.clock.elapsed() - sending.next_create) / pace) + 1
+        return ready[: max(room, 0)]
+
+    def name(self, item: Unsent) -> str:
+        """Return what tells one item from another while it is worked on."""
+        return item.part.token
+
+    async def do(self, item: Unsent) -> None:
+        """Send one create, after everything that has to be true before it."""
+        folder = await self.journal.read(questions.folder, item.part.request_set)
+        if not await self._clear(item):
+            return
+        if await self.work.sent(folder, item.part.token):
+            await self._doubt(item, "a create of this batch may have been sent in an earlier life")
+            return
+        if isinstance(item, Uploaded) and item.file_expires - self.clock.now() < EXPIRY_MARGIN:
+            why = f"{item.file} expires too soon"
+            await self.journal.record(machine.forget(item, self.clock.now(), why))
+            return
+        if (cap := await self.project.afford(item.part)) is not None:
+            await self.project.hold(item.part.request_set, cap)
+            return
+        await self._send(item, folder)
+
+    def _looked_again(self, item: Unsent) -> bool:
+        since = self.project.sending.fresh_after.get(item.part.token)
+        if since is None or self.project.evidence.looked_after(since):
+            return True
+        self.project.look_at(self.clock.elapsed())
+        return False
+
+    async def _clear(self, item: Unsent) -> bool:
+        """Tell whether no job of this set is known to the list and unknown to the ledger."""
+        prefix = ids.set_prefix(self.install, item.part.request_set)
+        known = await self.journal.read(questions.jobs_of_set, item.part.request_set)
+        strangers = [job for job in self.project.evidence.of_set(prefix) if job.name not in known]
+        return not strangers  # watch takes them up: it restores what the ledger has lost
+
+    async def _doubt(self, item: Unsent, why: str) -> None:
+        intent = machine.intend(item, self.clock.now(), self.jobs.account, self.journal.epoch)
+        await self.journal.record(intent, machine.question(intent.after, "in_doubt", why))
+
+    async def _send(self, item: Unsent, folder: str) -> None:
+        sending, token = self.project.sending, item.part.token
+        now, pace = self.clock.elapsed(), MINUTE / self.project.limits().requests_per_minute
+        sending.next_create = max(sending.next_create, now - MINUTE) + pace
+        intent = machine.intend(item, self.clock.now(), self.jobs.account, self.journal.epoch)
+        sending.now.add(token)
+        try:
+            await self.journal.record(intent)
+            await self.work.mark_sent(folder, token)
+            await self._act(intent.after, folder)
+        finally:
+            sending.now.discard(token)
+
+    async def _act(self, batch: Submitting, folder: str) -> None:
+        file = batch.origin.file if isinstance(batch.origin, Uploaded) else None
+        body = self.work.body(folder, batch.part) if file is None else None
+        try:
+            job = await self.jobs.create(batch.part, file, body)
+        except SourceChanged as error:
+            await self._withdraw(batch, folder, str(error), None)
+            await self.project.hold(batch.part.request_set, f"source_changed: {error}")
+        except Refused as error:
+            await self._refused(batch, folder, error)
+        except Blocked as error:
+            await self._withdraw(batch, folder, str(error), None)
+            await self.project.block(error, "create")
+        except Unavailable as error:
+            await self._withdraw(batch, folder, str(error), error.retry_after)
+            if error.overloaded:
+                await self.project.ease(batch.part.model)
+        except InDoubt as error:
+            self.project.sending.doubtful[batch.part.token] = self.clock.elapsed()
+            await self.journal.record(machine.question(batch, "in_doubt", str(error)))
+            self.project.look_at(self.clock.elapsed())
+        else:
+            await self._confirm(batch, job)
+
+    async def _confirm(self, batch: Submitting, job: JobSnapshot) -> None:
+        now = self.clock.now()
+
+        def sight(tx: Tx) -> None:
+            job_rows.record(tx, now, job, "ours")
+
+        self.project.sending.failures.pop(batch.part.token, None)
+        await self.journal.record(
+            machine.confirm(batch, job.name, now, "the create was answered"), also=sight
+        )
+        await self.project.accepted("create")
+
+    async def _withdraw(
+        self, batch: Submitting, folder: str, why: str, least: timedelta | None
+    ) -> None:
+        sending, token = self.project.sending, batch.part.token
+        failures = sending.failures[token] = sending.failures.get(token, 0) + 1
+        sending.fresh_after[token] = self.clock.elapsed()
+        wait = max(backoff(self.retry, failures, self.ids.jitter()), least or timedelta(0))
+        await self.journal.record(machine.withdraw(batch, self.clock.now() + wait, why))
+        await self.work.unmark_sent(folder, token)
+
+    async def _refused(self, batch: Submitting, folder: str, error: Refused) -> None:
+        part, why = batch.part, str(error)
+        if error.code == 403 and isinstance(batch.origin, Uploaded):
+            back = machine.withdraw(batch, self.clock.now(), why)
+            assert isinstance(back.after, Uploaded), "a file batch goes back to its file"
+            again = self.clock.now() + backoff(self.retry, 1, self.ids.jitter())
+            await self.journal.record(back, machine.forget(back.after, again, why))
+            await self.work.unmark_sent(folder, part.token)
+            return
+        if error.code == 404:
+            await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
+        elif error.line is not None or part.count == 1:
+            await self.work.settle_line(folder, part, error.line or 1, error.message)
+        else:
+            await self._split(batch, why)
+            return
+        await self.journal.record(machine.refuse(batch, self.clock.now(), why))
+
+    async def _split(self, batch: Submitting, why: str) -> None:
+        """Lapse and narrow together: planned at the old size the same batch would come again."""
+        for _ in range(NARROW_TRIES):
+            stored = await self.journal.read(set_rows.get, batch.part.request_set)
+            assert stored is not None, f"{batch.part.token} has no set"
+            assert isinstance(stored.value, Running), "only a running set has batches"
+            half = max(batch.part.wire_bytes // 2, 1)
+            refuse = machine.refuse(batch, self.clock.now(), why)
+            try:
+                await self.journal.record(refuse, sets.narrow(stored.value, half, why))
+            except StaleTransition:
+                continue
+            return
+        raise StaleTransition(f"set {batch.part.request_set} changes too fast to be narrowed")

@@ -1,0 +1,97 @@
+"""The ledger with its listeners: journal first, then tell.
+
+What listens hears of a move only after its commit: the log writes its one line, bells wake the
+stages that may have work. A listener that is missed costs time or a line, never a fact.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from orchestrator.domain.batches import BatchEdge, Planned, Submitting
+from orchestrator.domain.request_sets import Received, SetEdge
+from orchestrator.ports import Clock
+from orchestrator.store import batches, lives, request_sets
+from orchestrator.store.database import Ledger, Tx
+from orchestrator.store.transitions import apply
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one transaction changed."""
+
+    at: datetime
+    moves: tuple[BatchEdge | SetEdge, ...] = ()
+    planned: tuple[Planned, ...] = ()
+    received: tuple[Received, ...] = ()
+
+
+Listener: TypeAlias = Callable[[Recorded], None]
+Also: TypeAlias = Callable[[Tx], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Records moves for one life of the daemon, the one numbered `epoch`."""
+
+    ledger: Ledger
+    clock: Clock
+    epoch: int
+    listeners: list[Listener] = field(default_factory=list)
+
+    async def read(
+        self, query: Callable[Concatenate[Tx, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        """Run a query in a transaction of its own."""
+        return await self.ledger.read(query, *args, **kw)
+
+    async def record(self, *moves: BatchEdge | SetEdge, also: Also | None = None) -> None:
+        """Commit the moves, with whatever else belongs to them, in one transaction.
+
+        Raises StaleTransition when a move's `before` is no longer true: then nothing happened.
+        """
+        now = self.clock.now()
+        await self.ledger.transact(_record, now, self.epoch, moves, also)
+        self._tell(Recorded(now, moves))
+
+    async def plan(self, planned: Sequence[Planned], *moves: SetEdge) -> None:
+        """Commit new batches together with the moves of their set."""
+        now = self.clock.now()
+
+        def insert(tx: Tx) -> None:
+            batches.insert(tx, now, *planned)
+
+        await self.ledger.transact(_record, now, self.epoch, moves, insert)
+        self._tell(Recorded(now, moves, tuple(planned)))
+
+    async def receive(self, received: Received) -> None:
+        """Commit a new set."""
+        now = self.clock.now()
+        await self.ledger.transact(request_sets.insert, now, received)
+        self._tell(Recorded(now, received=(received,)))
+
+    async def write(
+        self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        """Commit what is no move: flags, incidents, sightings."""
+        result = await self.ledger.transact(work, *args, **kw)
+        self._tell(Recorded(self.clock.now()))
+        return result
+
+    def _tell(self, recorded: Recorded) -> None:
+        for listener in self.listeners:
+            listener(recorded)
+
+
+def _record(
+    tx: Tx, now: datetime, epoch: int, moves: Sequence[BatchEdge | SetEdge], also: Also | None
+) -> None:
+    if any(isinstance(move.after, Submitting) for move in moves):
+        lives.check_epoch(tx, epoch)
+    apply(tx, now, *moves)
+    if also is not None:
+        also(tx)

@@ -1,0 +1,98 @@
+"""Short questions that the stages ask of several tables."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, select
+
+from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.request_sets import OPEN_STATES
+from orchestrator.store.database import Tx
+from orchestrator.store.request_sets import free_outbox
+from orchestrator.store.tables import LIVE, batches, jobs, request_sets as sets
+
+
+def folder(tx: Tx, set_id: SetId) -> str:
+    """Return the name of a set's folder in `work/`; the set must exist."""
+    return str(tx.execute(select(sets.c.folder).where(sets.c.id == set_id)).scalar_one())
+
+
+def settled_folders(tx: Tx) -> frozenset[str]:
+    """Return the folders in `work/` whose sets were accepted or rejected."""
+    rows = tx.execute(select(sets.c.folder).where(sets.c.state != "received"))
+    return frozenset(rows.scalars())
+
+
+def next_outbox(tx: Tx, taken: str) -> str:
+    """Return an outbox name like `taken` that neither the ledger nor its own number has."""
+    base, dash, number = taken.rpartition("-")
+    if dash and number.isdecimal():
+        return free_outbox(tx, f"{base}-{int(number) + 1}")
+    return free_outbox(tx, f"{taken}-2")
+
+
+def has_live(tx: Tx, set_id: SetId) -> bool:
+    """Tell whether a batch of the set may still bring answers."""
+    return bool(tx.scalar(select(exists().where(batches.c.set_id == set_id, LIVE))))
+
+
+def jobs_of_set(tx: Tx, set_id: SetId) -> frozenset[JobName]:
+    """Return every job that was recorded under a token of the set, whatever its role."""
+    tokens = select(batches.c.token).where(batches.c.set_id == set_id)
+    seen = tx.execute(select(jobs.c.name).where(jobs.c.token.in_(tokens))).scalars()
+    held = tx.execute(
+        select(batches.c.job).where(batches.c.set_id == set_id, batches.c.job.is_not(None))
+    ).scalars()
+    return frozenset(JobName(name) for name in (*seen, *held))
+
+
+def controls(tx: Tx) -> frozenset[JobName]:
+    """Return the jobs of ours that the provider must know: recorded, and not deleted by us."""
+    names = tx.execute(select(jobs.c.name).where(jobs.c.role == "ours")).scalars()
+    return frozenset(JobName(name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a batch that is over may have left at the provider.
+
+    `finished` tells whether its set is, too; `job` is None when no job is recorded (any more).
+    """
+
+    token: IdempotencyKey
+    job: JobName | None
+    has_file: bool
+    finished: bool
+
+
+def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
+    """Return what is over and may have remains, of one set or of all."""
+    over = batches.c.state.in_(["collected", "lapsed"])
+    open_set = sets.c.state.in_(sorted(OPEN_STATES))
+    query = (
+        select(batches.c.token, batches.c.mode, jobs.c.name, open_set)
+        .join(sets, sets.c.id == batches.c.set_id)
+        .outerjoin(jobs, jobs.c.token == batches.c.token)
+        .where(over, jobs.c.name.is_not(None))
+        .order_by(batches.c.id)
+    )
+    if set_id is not None:
+        query = query.where(batches.c.set_id == set_id)
+    return [
+        Remains(IdempotencyKey(token), JobName(job) if job else None, mode == "file", not opened)
+        for token, mode, job, opened in tx.execute(query)
+    ]
+
+
+def finished_folders(tx: Tx, before: datetime) -> list[tuple[SetId, str]]:
+    """Return the folders of sets that were finished before this time and whom nobody copies."""
+    copies = sets.alias()
+    copied = exists().where(
+        copies.c.answered_from == sets.c.id, copies.c.state.in_(sorted(OPEN_STATES))
+    )
+    rows = tx.execute(
+        select(sets.c.id, sets.c.folder)
+        .where(sets.c.finished_at < before, ~copied)
+        .order_by(sets.c.finished_at)
+    )
+    return [(SetId(name), folder_) for name, folder_ in rows]
