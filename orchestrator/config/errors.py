@@ -51,7 +51,8 @@ def _line(
     place = _origin(where, origins)
     if kind == "extra_forbidden":
         table, word = where[:-1], str(where[-1])
-        owner = f"[{dotted(table)}] has no key" if table else "there is no section"
+        thing = "section" if ("limits",) in known else "option"
+        owner = f"[{dotted(table)}] has no key" if table else f"there is no {thing}"
         hint = did_you_mean(word, _known(table, known))
         return f"{place}{owner} {word!r}; {hint}"
     words = message.removeprefix("Value error, ").replace("Input should be", "must be")

@@ -172,8 +172,9 @@ class Settings(BaseSettings):
 
     def warnings(self) -> tuple[str, ...]:
         """Say what works and should still be mended; one line each."""
-        found = list(self.api_key.warnings)
-        if self.api_key.origin.startswith("environment"):
+        in_environment = self.gemini.api_key_file is None and "environment" in self.api_key.origin
+        found = [] if "credential" in self.api_key.origin else list(self.api_key.warnings)
+        if in_environment:
             found.append(
                 f"the API key comes from the {self.api_key.origin}, which stays readable in "
                 "/proc; prefer the credential gemini_api_key or gemini.api_key_file"

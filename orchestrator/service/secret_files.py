@@ -37,10 +37,12 @@ def read_secret(file: Path) -> Secret:
         raise SecretTrouble(f"{file}: there is no such file; put the API key there") from None
     except OSError as error:
         raise SecretTrouble(f"{file}: cannot be read: {error.strerror}; chown it to us") from None
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+    try:
         facts = os.fstat(descriptor)
         _refuse_strange(file, link, facts)
-        raw = stream.read(SECRET_BYTES_MAX + 1) or b""
+        raw = os.read(descriptor, SECRET_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     return Secret(_text(file, raw), tuple(_warnings(file, facts)))
 
 
