@@ -1,1 +1,1 @@
-"""gemini."""
+"""The only room that speaks to Google: batch jobs and files over HTTP, nothing else."""

@@ -1,0 +1,52 @@
+"""The provider's input files: found by their chosen names, uploaded, deleted.
+
+Trouble: as in `upload`; a file that is not ours and one that is not there look the same.
+"""
+
+from orchestrator.domain.ids import FileName
+from orchestrator.gemini import wire
+from orchestrator.gemini.errors import Answer, Failure, call_trouble, says_no_file
+from orchestrator.gemini.transport import Request, Transport
+from orchestrator.gemini.upload import Progressed, Upload
+from orchestrator.ports import Body, Session, StoredFile
+
+
+class GeminiFiles:
+    """The port `Files`, spoken over HTTP."""
+
+    def __init__(self, transport: Transport, progressed: Progressed | None = None) -> None:
+        self._transport = transport
+        self._upload = Upload(transport, self.find, progressed)
+
+    async def find(self, name: FileName) -> StoredFile | None:
+        """Ask for a file by its chosen name; None if it is not there (or not ours)."""
+        outcome = await self._named("file", "GET", name)
+        if isinstance(outcome, Answer) and says_no_file(outcome):
+            return None
+        found = None
+        if isinstance(outcome, Answer) and outcome.ok:
+            found = wire.stored_file(wire.decode(outcome.body))
+        if found is None or found.name != name:
+            raise call_trouble("file", outcome, names_file=True)
+        return found
+
+    async def upload(self, name: FileName, body: Body, session: Session) -> StoredFile:
+        """Upload `body` under a chosen name, going on with the journaled session if there is one.
+
+        The caller compares size and hash of what it gets: the answer is the server's word.
+        """
+        return await self._upload.upload(name, body, session)
+
+    async def delete(self, name: FileName) -> None:
+        """Delete a file; that it is gone already is no error."""
+        outcome = await self._named("file.delete", "DELETE", name)
+        gone = isinstance(outcome, Answer) and (outcome.ok or says_no_file(outcome))
+        if not gone:
+            raise call_trouble("file.delete", outcome, names_file=True)
+
+    async def _named(self, call: str, method: str, name: FileName) -> Answer | Failure:
+        service = self._transport.service
+        url = service.url(name)
+        return await self._transport.call(
+            Request(name=call, method=method, url=url, limit=service.call_timeout)
+        )
