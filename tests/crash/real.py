@@ -1,0 +1,269 @@
+"""A small world of real processes: the emulator, the daemon under strace, an inbox, a judge.
+
+The daemon runs as a user runs it, with short windows. A life ends when everything that was
+dropped is in the outbox (it is then asked to stop), when a fault ends it, or when its time is up.
+Judged are the provider's books and the folders, never the daemon's own word.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.emulator.provider import Emulator
+from orchestrator.emulator.settings import EmulatorSettings
+from tests.crash.syscalls import Injection, traced
+from tests.judging.books import read_books
+from tests.judging.drops import Drop
+from tests.judging.results import finished, torn, wrong_results
+
+PYTHON = (sys.executable, "-B", "-m", "orchestrator")
+KEY = "canary-key-4Xq9vT7w"  # looked for in everything that a world leaves behind
+LIFE_SECONDS_MAX = 60.0
+POLL_SECONDS = 0.05
+
+DROPS = (
+    Drop("inline", 3),
+    Drop("files", 12, options={"max_requests_per_batch": 4}),
+    Drop("vectors", 3, kind="embed"),
+)
+
+CONFIG = """
+[service]
+state_dir = {state}
+socket = {socket}
+min_free_bytes = 0
+[gemini]
+base_url = "http://127.0.0.1:{port}"
+[limits]
+inline_max_bytes = 1200
+requests_per_minute = 60000
+[intake]
+settle_seconds = 0
+workers = 1
+[submission]
+create_timeout_seconds = 5
+late_create_seconds = 0.5
+list_lag_seconds = 0.5
+[polling]
+interval_min_seconds = 0.2
+interval_max_seconds = 0.5
+[retry]
+backoff_min_seconds = 0.1
+backoff_max_seconds = 0.5
+[retention]
+work_days = 0
+originals_days = 0
+"""
+
+
+class RealEmulator:
+    """The emulator as a process of its own; it outlives every life of the daemon."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        where = ("--host", "127.0.0.1", "--port", str(self.port), "--state-dir", str(folder))
+        self._process = subprocess.Popen(
+            [*PYTHON, "emulator", *where, "--speed", "40", *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: _answers(self.port), seconds=20, what="the emulator to listen")
+
+    def stop(self) -> None:
+        """Stop it; its books stay."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(20)
+
+    def books(self) -> Emulator:
+        """Open the books of the stopped emulator."""
+        settings = EmulatorSettings()
+        return Emulator(settings, clock=lambda: datetime.now(UTC), state_dir=self.folder)
+
+
+class Life:
+    """One run of the daemon and what it left: its exit code, its log, its system calls."""
+
+    def __init__(self, code: int, log: str, calls: Path | None) -> None:
+        self.code = code
+        self.log = log
+        self.calls = calls
+
+
+class RealWorld:
+    """A state directory, an emulator, and as many lives of the daemon as it takes."""
+
+    def __init__(
+        self, root: Path, drops: Sequence[Drop] = DROPS, *, state: Path | None = None
+    ) -> None:
+        self.root = root
+        self.state = state or root / "state"
+        self.drops = drops
+        self.lives = 0
+        self.emulator = RealEmulator(root / "emulator")
+        self.config = root / "config.toml"
+        self.inbox.mkdir(parents=True)
+        for drop in drops:
+            drop.put(self.inbox)
+        self.config.write_text(
+            CONFIG.format(
+                state=json.dumps(str(self.state)),
+                socket=json.dumps(str(root / "socket")),
+                port=self.emulator.port,
+            )
+        )
+
+    @property
+    def inbox(self) -> Path:
+        """Where users drop."""
+        return self.state / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where readers look."""
+        return self.state / "outbox"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything that was dropped is finished for a reader."""
+        return len(finished(self.outbox)) == len(self.drops)
+
+    def live(
+        self, *injections: Injection, trace: bool = False, seconds: float = LIFE_SECONDS_MAX
+    ) -> Life:
+        """Run the daemon once, until all is delivered, until it dies, or for so long."""
+        self.lives += 1
+        calls = self.root / f"calls-{self.lives}" if trace or injections else None
+        prefix = traced(calls, *injections) if calls is not None else []
+        log = self.root / f"log-{self.lives}"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [*prefix, *PYTHON, "run", "--config", str(self.config)],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        self._follow(process, seconds)
+        return Life(process.returncode, log.read_text(errors="replace"), calls)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the daemon is started with."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**kept, "GEMINI_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def _follow(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        asked = False
+        while process.poll() is None:
+            if not asked and (self.is_done or time.monotonic() > ends):
+                asked = True
+                ends = time.monotonic() + 20
+                _end(process, signal.SIGTERM)
+            elif asked and time.monotonic() > ends:
+                _end(process, signal.SIGKILL)
+            time.sleep(POLL_SECONDS)
+        _end(process, signal.SIGKILL)  # workers whose parent was killed
+
+    def recover(self, lives: int = 4) -> list[str]:
+        """Start it again as a service manager would, then judge."""
+        last = Life(0, "", None)
+        for _ in range(lives):
+            if self.is_done:
+                break
+            last = self.live()
+        if not self.is_done:
+            tail = " | ".join(last.log.splitlines()[-3:])
+            return [f"does not recover: exit {last.code}: {tail}"]
+        return self.judge()
+
+    def judge(self) -> list[str]:
+        """Say what is wrong with the world as it stands."""
+        self.emulator.stop()
+        emulator = self.emulator.books()
+        try:
+            findings = list(read_books(emulator).findings)
+        finally:
+            emulator.close()
+        findings += wrong_results(self.outbox, self.drops)
+        return findings + self.leftovers() + self.leaks()
+
+    def visible(self) -> list[str]:
+        """Say what a reader could see at this instant and should not."""
+        return torn(self.outbox)
+
+    def leftovers(self) -> list[str]:
+        """Name what should be gone once all is delivered."""
+        left = [path for path in self.inbox.rglob("*") if not path.name.startswith(".orch")]
+        left += [path for path in self.outbox.rglob("*") if path.name.endswith((".tmp", ".new"))]
+        left += [path for path in self.outbox.iterdir() if path.name.startswith(".")]
+        return [f"left behind: {path.relative_to(self.state)}" for path in left if path.is_file()]
+
+    def leaks(self) -> list[str]:
+        """Name every file that the key got into."""
+        trees = {self.root, self.state}
+        places = [path for tree in trees for path in tree.rglob("*") if path.is_file()]
+        outside = [path for path in places if not path.is_relative_to(self.emulator.folder)]
+        canary = KEY.encode()
+        return [
+            f"the key is in {path}"
+            for path in outside
+            if not path.name.startswith("calls-") and canary in path.read_bytes()
+        ]
+
+
+@contextmanager
+def real_world(
+    root: Path, drops: Sequence[Drop] = DROPS, *, state: Path | None = None
+) -> Iterator[RealWorld]:
+    """Make a world and stop whatever is left of it; its state may lie on a disk of its own."""
+    world = RealWorld(root, drops, state=state)
+    try:
+        yield world
+    finally:
+        world.emulator.stop()
+
+
+def free_port() -> int:
+    """Find a port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def wait_until(true, *, seconds: float, what: str) -> None:
+    """Wait for another process, bounded."""
+    ends = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > ends:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(POLL_SECONDS)
+
+
+def _answers(port: int) -> bool:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1beta/models", headers={"x-goog-api-key": "probe"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Signal the daemon, its workers and its tracer: the session that was started for them."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
