@@ -35,6 +35,7 @@ ONE_CONNECTION: dict[str, Any] = {
     "pool_size": 1,
     "max_overflow": 0,
     "pool_recycle": -1,
+    "hide_parameters": True,  # an error must not carry the user's options into a log
     "connect_args": {"timeout": BUSY_SECONDS_MAX},
 }
 
