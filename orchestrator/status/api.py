@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.ports import Clock
 from orchestrator.status.board import Board
+from orchestrator.status.connections import Connection
 from orchestrator.status.control import (
     NEEDS_JOB,
     NEEDS_TOKEN,
@@ -48,7 +49,6 @@ from orchestrator.status.views import (
 )
 
 HISTORY_SECONDS = 5.0
-BODY_SECONDS = 5.0
 Q = TypeVar("Q", bound=Query)
 log = structlog.get_logger()
 
@@ -192,8 +192,13 @@ def _query(model: type[Q], request: web.Request) -> Q:
 
 
 async def _order(request: web.Request, verb: Verb) -> Order:
-    async with asyncio.timeout(BODY_SECONDS):
-        body = await request.read()
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    try:
+        async with asyncio.timeout(connection.bounds.idle_seconds):
+            body = await request.read()
+    except TimeoutError as error:
+        raise Declined(408, "the body of the order does not come", "send it whole") from error
     if body and request.content_type != JSON:
         raise Declined(415, "the body is not JSON", f"send Content-Type: {JSON}")
     try:

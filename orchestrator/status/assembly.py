@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.ports import Clock
 from orchestrator.status.api import Api
 from orchestrator.status.board import Board, Project
-from orchestrator.status.connections import CONNECTIONS_MAX, Gate
+from orchestrator.status.connections import Bounds, Gate
 from orchestrator.status.control import Control
 from orchestrator.status.feed import Feed, LedgerHistory
 from orchestrator.status.gauges import BoardGauges
@@ -58,12 +58,12 @@ class StatusRoom:
         control: Control,
         path: Path,
         group: str | None = None,
-        connections_max: int = CONNECTIONS_MAX,
+        bounds: Bounds | None = None,
     ) -> AbstractAsyncContextManager[None]:
         """Answer on a Unix socket at `path` while the context lasts. Raises SocketRefused."""
         history = LedgerHistory(self._ledger, self.board, self._clock)
         api = Api(self.board, self.recent, self.metrics, history, control, self._clock)
-        return serving(api, self.recent, self.metrics, path, group, Gate(connections_max))
+        return serving(api, self.recent, self.metrics, path, group, Gate(bounds or Bounds()))
 
     async def watch_lag(self) -> None:
         """Measure for ever how late the event loop is."""

@@ -1,10 +1,11 @@
 """One connection of the socket, with the bounds that keep a bad reader from costing anything.
 
-Trouble: who sends no whole request for `IDLE_SECONDS`, does not read for `STALL_SECONDS` or is one
-too many is cut off. Nobody else notices.
+Trouble: who sends no whole request for a while, does not read, or is one too many is cut off.
+Nobody else notices.
 """
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
@@ -12,9 +13,6 @@ from aiohttp import web
 
 from orchestrator.status.problems import PROBLEM_JSON, Problem, problem
 
-CONNECTIONS_MAX = 1200
-IDLE_SECONDS = 10.0
-STALL_SECONDS = 10.0
 LINE_BYTES_MAX = 4096
 HEADERS_MAX = 64
 BODY_BYTES_MAX = 8192
@@ -22,11 +20,20 @@ BODY_BYTES_MAX = 8192
 log = structlog.get_logger()
 
 
-class Gate:
-    """Counts who is inside. `max` may be set lower than the process's limit of open files."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a peer may use. `connections_max` should be below the process's limit of open files."""
 
-    def __init__(self, max_: int = CONNECTIONS_MAX) -> None:
-        self.max = max_
+    connections_max: int = 1200
+    idle_seconds: float = 10.0
+    stall_seconds: float = 10.0
+
+
+class Gate:
+    """Counts who is inside."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
         self.open = 0
 
 
@@ -42,7 +49,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=IDLE_SECONDS,
+            keepalive_timeout=gate.bounds.idle_seconds,
             tcp_keepalive=False,
             access_log=None,  # type: ignore[arg-type]  # it may well be
             max_line_size=LINE_BYTES_MAX,
@@ -57,11 +64,16 @@ class Connection(web.RequestHandler):
         self.bell: asyncio.Event | None = None
         self.gone = False
 
+    @property
+    def bounds(self) -> Bounds:
+        """What the peer may use."""
+        return self._gate.bounds
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let a peer in, or tell it that there are too many."""
         assert isinstance(transport, asyncio.Transport)
-        if self._gate.open >= self._gate.max:
-            transport.write(_too_many(self._gate.max))
+        if self._gate.open >= self._gate.bounds.connections_max:
+            transport.write(_too_many(self._gate.bounds.connections_max))
             transport.close()
             return
         self._gate.open += 1
@@ -85,7 +97,8 @@ class Connection(web.RequestHandler):
         super().pause_writing()
         if self.transport is not None:
             loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(STALL_SECONDS, self.transport.abort)
+            patience = self._gate.bounds.stall_seconds
+            self._stalled = loop.call_later(patience, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop counting: everything was read."""

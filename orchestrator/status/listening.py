@@ -51,18 +51,25 @@ def listen(path: Path, group: str | None) -> Listening:
     _remove_dead(path)
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        os.fchmod(end.fileno(), MODE)  # before bind: the file never exists with a wider mode
-        end.bind(os.fspath(path))
-        _admit(path, gid)
-        there = os.lstat(path)
-        end.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        end.listen(BACKLOG)
+        return _bind(end, path, gid)
+    except SocketRefused:
+        end.close()
+        raise
     except OSError as error:
         end.close()
         raise SocketRefused(
             f"cannot make the socket {path}: {error.strerror}; set service.socket to a path in a "
             "folder that the daemon may write to"
         ) from error
+
+
+def _bind(end: socket.socket, path: Path, gid: int) -> Listening:
+    os.fchmod(end.fileno(), MODE)  # before bind: the file never exists with a wider mode
+    end.bind(os.fspath(path))
+    _admit(path, gid)
+    there = os.lstat(path)
+    end.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    end.listen(BACKLOG)
     return Listening(end, path, there.st_dev, there.st_ino)
 
 

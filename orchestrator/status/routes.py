@@ -125,7 +125,7 @@ ROUTES = (
             MEANING[verb],
             Done,
             order=verb,
-            problems=(400, 403, 404, 409, 413, 415, 503),
+            problems=(400, 403, 404, 408, 409, 413, 415, 503),
         )
         for verb in Verb
     ),

@@ -26,6 +26,7 @@ from orchestrator.domain.jobs import JobState
 from orchestrator.domain.request_sets import Flags, Indexed, Received, Running, SetInfo
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
+from orchestrator.status.connections import Bounds
 from orchestrator.status.control import Impossible
 from orchestrator.store import batches as stored_batches, request_sets as stored_sets
 from orchestrator.store.database import Database
@@ -141,8 +142,8 @@ class World:
         self.room.board.phase = "running"
 
     @asynccontextmanager
-    async def serving(self, connections_max: int = 1200) -> AsyncIterator["World"]:
-        async with self.room.serving(self.orders, self.path, connections_max=connections_max):
+    async def serving(self, bounds: Bounds | None = None) -> AsyncIterator["World"]:
+        async with self.room.serving(self.orders, self.path, bounds=bounds):
             yield self
 
     async def receive(self, of: SetInfo) -> Received:

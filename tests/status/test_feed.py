@@ -3,6 +3,7 @@ from datetime import timedelta
 from orchestrator.domain import request_sets as sets
 from orchestrator.domain.batches import Tally, Usage
 from orchestrator.domain.request_sets import Flags, Totals
+from orchestrator.store import request_sets as stored_sets
 
 
 def sample(world, name, **labels):
@@ -108,14 +109,28 @@ async def test_a_flag_is_shown(world, make):
     ]
 
 
-async def test_more_events_than_one_look_takes_are_all_told(world, make, monkeypatch):
+async def test_more_events_than_one_look_takes_are_all_told(world, make):
     """A look that finds a full page looks again, until nothing is left."""
-    monkeypatch.setattr("orchestrator.status.feed.EVENTS_MAX", 3)
     await world.room.feed.load()
     of = make.info(1)
-    await world.run(of, *(make.part(of, serial) for serial in range(1, 9)))
+    await world.run(of, *(make.part(of, serial) for serial in range(1, 1002)))
 
     await world.room.feed.refresh()
 
-    assert len(world.room.recent.since(0, 500, None)) == 11
-    assert len(world.room.board.batches(of.id)) == 8
+    assert world.room.recent.last == 1004
+    assert len(world.room.recent.since(0, 2000, None)) == 1004
+    assert len(world.room.board.batches(of.id)) == 1001
+
+
+async def test_what_the_ledger_has_forgotten_is_forgotten(world, make):
+    """A set that retention removed is shown no longer after the next sweep."""
+    received = await world.receive(make.info(1))
+    await world.room.feed.load()
+    rejected = sets.reject(received, "duplicate keys", world.clock.now())
+    await world.move(rejected)
+    await world.room.feed.refresh()
+    await world.database.transact(stored_sets.delete, received.info.id)
+
+    await world.room.feed.sweep()
+
+    assert world.room.board.get(received.info.id) is None
