@@ -18,7 +18,18 @@ from orchestrator.service.printable import printable
 
 COMMANDS = {
     "run": "orchestrator.cli.run:run",
+    "submit": "orchestrator.cli.submit:submit",
+    "status": "orchestrator.cli.status:status",
+    "cancel": "orchestrator.cli.verbs:cancel",
+    "pause": "orchestrator.cli.verbs:pause",
+    "resume": "orchestrator.cli.verbs:resume",
+    "retry": "orchestrator.cli.verbs:retry",
+    "delete-remote": "orchestrator.cli.verbs:delete_remote",
+    "absent": "orchestrator.cli.verbs:absent",
+    "adopt": "orchestrator.cli.verbs:adopt",
     "config": "orchestrator.cli.config:config",
+    "fsck": "orchestrator.cli.fsck:fsck",
+    "completion": "orchestrator.cli.completion:completion",
 }
 
 

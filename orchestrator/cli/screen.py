@@ -1,0 +1,79 @@
+"""Drawing on whatever is there: a terminal gets colours, anything else plain aligned lines."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLOURS = {
+    "running": "cyan",
+    "reading": "cyan",
+    "delivered": "green",
+    "held": "bold red",
+    "rejected": "red",
+    "paused": "yellow",
+    "cancelling": "yellow",
+    "cancelled": "yellow",
+}
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody is looking at our output as it comes."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def console() -> "Console":
+    """Return the terminal; NO_COLOR is honoured."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def say(line: str = "") -> None:
+    """Print a line."""
+    sys.stdout.write(f"{line}\n")
+
+
+def say_json(value: object) -> None:
+    """Print a value as JSON."""
+    say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def hint(line: str) -> None:
+    """Tell the user something beside the output."""
+    sys.stderr.write(f"{line}\n")
+
+
+def aligned(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a plain table: columns padded to their widest cell, no lines drawn."""
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], coloured: int) -> Any:
+    """Return a table for a terminal; the cell in column `coloured` is painted by its word."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, no_wrap=column in {"DONE", "", "STATE"}, overflow="fold")
+    for row in rows:
+        cells = [Text(cell) for cell in row]
+        cells[coloured].stylize(COLOURS.get(row[coloured].split(" ")[0], ""))
+        drawn.add_row(*cells)
+    return drawn
+
+
+def flush() -> None:
+    """Hand on what was printed, also into a pipe."""
+    sys.stdout.flush()

@@ -1,0 +1,146 @@
+"""`orchestrator status`: what the daemon is doing, once or live."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli import screen, tables
+from orchestrator.cli.connection import asking, client
+from orchestrator.cli.failure import OK
+from orchestrator.cli.options import config_option, examples, json_option
+from orchestrator.status.client import Client
+
+FINISHED_SHOWN_MAX = 10
+WATCH_SECONDS = 1.0
+OPEN_DISPLAYS = frozenset({"reading", "queued", "running", "paused", "held", "cancelling"})
+
+
+@click.command(
+    epilog=examples(
+        "orchestrator status",
+        "orchestrator status prompts --watch",
+        "orchestrator status --all --json | jq '.sets[] | {name, state, cost}'",
+    )
+)
+@click.argument("wanted", metavar="[SET]", required=False)
+@click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show all finished sets, not only the last."
+)
+@config_option()
+@json_option()
+def status(
+    wanted: str | None, config: Path | None, *, watch: bool, everything: bool, as_json: bool
+) -> int:
+    """Show the daemon, its sets and what needs you; with SET (name or id) that set and its batches.
+
+    Asks the running daemon over its socket. OLDEST is the age of the oldest job against the
+    24 hours that the service aims at; jobs expire after 48 hours and are then sent again.
+    """
+    daemon = client(config)
+    with asking():
+        if watch:
+            return _watch(daemon, wanted, everything=everything, as_json=as_json)
+        report = _report(daemon, wanted, everything=everything)
+    _print(report, as_json=as_json)
+    return OK
+
+
+def _report(daemon: Client, wanted: str | None, *, everything: bool) -> dict[str, Any]:
+    """Ask for all that is shown, as the wire says it."""
+    if wanted is not None:
+        found = daemon.find(wanted)
+        return {"set": found, "batches": list(daemon.batches(found["id"]))}
+    return {"status": daemon.status(), "sets": list(_sets(daemon, everything=everything))}
+
+
+def _sets(daemon: Client, *, everything: bool) -> Iterator[Any]:
+    finished = 0
+    for view in daemon.sets():
+        if view["display"] not in OPEN_DISPLAYS:
+            finished += 1
+            if not everything and finished > FINISHED_SHOWN_MAX:
+                continue
+        yield view
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        screen.say_json(report)
+    elif screen.is_terminal():
+        screen.console().print(_drawn(report, _now()))
+    else:
+        for line in lines(report, _now()):
+            screen.say(line)
+
+
+def lines(report: dict[str, Any], now: datetime) -> list[str]:
+    """Write a report for anything but a terminal."""
+    if "set" in report:
+        facts = [
+            f"{name + ':':<12} {value}" for name, value in tables.set_facts(report["set"], now)
+        ]
+        rows = [tables.batch_row(view) for view in report["batches"]]
+        return [*facts, "", *screen.aligned(tables.BATCH_COLUMNS, rows)] if rows else facts
+    rows = [tables.set_row(view, now) for view in report["sets"]]
+    found = screen.aligned(tables.SET_COLUMNS, rows) if rows else ["no sets yet"]
+    return [*tables.headlines(report["status"]), *tables.reasons(report["sets"]), "", *found]
+
+
+def _drawn(report: dict[str, Any], now: datetime) -> Any:
+    """Draw a report for a terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    if "set" in report:
+        facts = [
+            Text(f"{name + ':':<12} {value}")
+            for name, value in tables.set_facts(report["set"], now)
+        ]
+        rows = [tables.batch_row(view) for view in report["batches"]]
+        return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, coloured=2))
+    above = [*tables.headlines(report["status"]), *tables.reasons(report["sets"])]
+    texts = [Text(line, style="bold red" if line.startswith("!") else "") for line in above]
+    rows = [tables.set_row(view, now) for view in report["sets"]]
+    found = screen.table(tables.SET_COLUMNS, rows, coloured=1) if rows else Text("no sets yet")
+    return Group(*texts, found)
+
+
+def _watch(daemon: Client, wanted: str | None, *, everything: bool, as_json: bool) -> int:
+    if as_json or not screen.is_terminal():
+        return _watch_lines(daemon, wanted, everything=everything, as_json=as_json)
+    from rich.live import Live
+
+    with Live(console=screen.console(), auto_refresh=False) as live:
+        while True:
+            live.update(
+                _drawn(_report(daemon, wanted, everything=everything), _now()), refresh=True
+            )
+            time.sleep(WATCH_SECONDS)
+
+
+def _watch_lines(daemon: Client, wanted: str | None, *, everything: bool, as_json: bool) -> int:
+    """Print whenever something changed: the lines that did, or all of it as one JSON value."""
+    before: list[str] = []
+    while True:
+        report = _report(daemon, wanted, everything=everything)
+        if as_json:
+            import json
+
+            now = [json.dumps(report, ensure_ascii=False)]
+        else:
+            now = [line for line in lines(report, _now()) if line]
+        for line in now:
+            if line not in before:
+                screen.say(line)
+        screen.flush()
+        before = now
+        time.sleep(WATCH_SECONDS)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - only for "in 2h" on the screen
