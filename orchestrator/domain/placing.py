@@ -98,3 +98,11 @@ def _place(placed: dict[str, bytes], name: str, value: bytes) -> None:
 def as_content(value: bytes) -> bytes:
     """Return a Content: a plain string is what the SDK takes for one with a single text part."""
     return b'{"parts":[{"text":' + value + b"}]}" if value[:1] == b'"' else value
+
+
+def as_contents(fields: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the fields with plain strings as contents made into one, as the SDK does."""
+    changed = dict(fields)
+    if changed.get("contents", b"")[:1] == b'"':
+        changed["contents"] = b'[{"parts":[{"text":' + changed["contents"] + b'}],"role":"user"}]'
+    return changed

@@ -96,6 +96,30 @@ def _open_step_by_step(folder: int, name: bytes) -> int:
 # ---- effects ------------------------------------------------------------------------------------
 
 
+def create(path: Path, mode: int = 0o640) -> int:
+    """Make an empty file in place of what was there and open it for writing."""
+    with _effect("create", path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, mode)
+
+
+def truncate(file: int, size: int, path: Path) -> None:
+    """Give an open file a size; what is new reads as zeros and takes no room."""
+    with _effect("truncate", path):
+        os.ftruncate(file, size)
+
+
+def copy_bytes(source: int, target: int, size: int, path: Path) -> int:
+    """Copy up to `size` bytes from the files' positions inside the kernel; returns how many."""
+    with _effect("write", path):
+        try:
+            return os.copy_file_range(source, target, size)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+        return os.sendfile(target, source, None, size)
+
+
 def write_all(file: int, data: bytes | bytearray | memoryview, path: Path) -> None:
     """Write all of `data` at the file's position; short writes are gone on with."""
     with _effect("write", path):

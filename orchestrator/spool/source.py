@@ -142,7 +142,12 @@ def plain_path(folder: Path) -> Path:
 
 def open_lines(folder: Path) -> Rows:
     """Map `lines.idx` for reading: LINE rows by ordinal."""
-    return _map(folder / LINES, LINE, writable=False)
+    return map_lines(folder, writable=False)
+
+
+def map_lines(folder: Path, *, writable: bool) -> Rows:
+    """Map `lines.idx`; only intake itself writes it."""
+    return _map(folder / LINES, LINE, writable=writable)
 
 
 def open_states(folder: Path, *, writable: bool = False) -> NDArray[np.uint8]:

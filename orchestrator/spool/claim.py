@@ -1,0 +1,367 @@
+"""A drop becomes ours: moved to `work/<folder>`, durable, and written by nobody any more.
+
+    1  meta.json says what is about to be taken; it and its folder are durable
+    2  the drop is renamed into the folder: this is the claim (copied, where that is not possible)
+    3  the moved file and both folders are synced; it is proven that nobody can write to it, or a
+       private copy takes its place
+    4  meta.json says that all this is done
+
+Each step may be done again. The folder's name is derived from the drop's name and inode, so the
+same drop finds the same folder after a crash.
+
+Trouble: what can never be read (a link, a FIFO, …) is moved unopened, and its claim says why.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from orchestrator.ports import Claim
+from orchestrator.spool import atomic, names, source
+
+OPTIONS_BYTES_MAX = 1 << 20
+DROPPED_FOLDER = "drop"
+REMOVING = ".removing-"
+REQUESTS = b"requests"
+COPY_TRIES = 3
+_COPY_BYTES = 64 << 20
+_COPY = "copy"
+
+Writers: TypeAlias = Literal["none", "some", "unknown"]
+
+
+class Meta(msgspec.Struct):
+    """What meta.json holds: where a claim came from and how far it has come."""
+
+    raw: str  # the path below the inbox, as hex
+    name: str
+    profile: str
+    shape: Literal["file", "folder"]
+    inner: str | None  # the requests file inside a folder, as hex
+    sidecar: int | None  # the inode of NAME.toml
+    compression: str | None
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    trouble: str | None = None
+    claimed: bool = False
+    run: int = -1
+    copy: int = -1
+
+    @property
+    def path(self) -> bytes:
+        """The path below the inbox."""
+        return bytes.fromhex(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A drop as the scan saw it; `trouble` says why it must not be opened."""
+
+    raw: bytes
+    name: str
+    profile: str
+    facts: os.stat_result
+    inner: bytes | None = None
+    sidecar: int | None = None
+    compression: str | None = None
+    trouble: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in `work/`."""
+        facts = self.facts
+        times = facts.st_mtime_ns, facts.st_ctime_ns
+        return names.folder(self.raw, facts.st_dev, facts.st_ino, facts.st_size, *times)
+
+
+def load_meta(folder: Path) -> Meta | None:
+    """Read a folder's meta.json, None if there is none."""
+    try:
+        return msgspec.json.decode((folder / source.META).read_bytes(), type=Meta)
+    except FileNotFoundError:
+        return None
+
+
+def claimed_meta(folder: Path) -> Meta:
+    """Read the meta.json of a claim, which must be there."""
+    meta = load_meta(folder)
+    assert meta is not None
+    return meta
+
+
+def save_meta(folder: Path, meta: Meta) -> None:
+    """Write meta.json, whole and durable."""
+    atomic.write_file(folder / source.META, msgspec.json.encode(meta), 0o600)
+
+
+def has_drop(folder: Path) -> bool:
+    """Tell whether the drop of a claim was moved already."""
+    return any(os.path.lexists(folder / name) for name in (source.INPUT, DROPPED_FOLDER))
+
+
+def as_claim(folder: Path, meta: Meta) -> Claim:
+    """Show a finished claim to the stages; reads the options' text."""
+    trouble = meta.trouble
+    options = None
+    path = folder / source.OPTIONS
+    if os.path.lexists(path):
+        try:
+            options = _read_options(path)
+        except ValueError as error:
+            trouble = trouble or str(error)
+    return Claim(folder.name, meta.name, meta.profile, options, meta.run, meta.copy, trouble)
+
+
+def take(inbox: Path, work: Path, wanted: Wanted) -> str | None:
+    """Do steps 1 and 2; returns the folder's name, None if the drop went away or changed."""
+    folder = work / wanted.folder
+    known = load_meta(folder)
+    if known is not None and known.claimed:
+        _drop_leftover(inbox, wanted, folder)
+        return folder.name
+    if not _is_still(inbox / os.fsdecode(wanted.raw), wanted.facts):
+        return None
+    atomic.mkdir(folder, exist_ok=True)
+    save_meta(folder, _meta(wanted))
+    atomic.fsync_dir(work)
+    if not _move(inbox / os.fsdecode(wanted.raw), folder / _first_place(wanted)):
+        atomic.remove_tree(folder)
+        return None
+    return folder.name
+
+
+def secure(inbox: Path, work: Path, name: str, *, patient: bool) -> Meta | None:
+    """Do steps 3 and 4 of a claim whose drop was moved; None while somebody still writes to it.
+
+    With `patient` False a private copy is made of what is still being written.
+    """
+    folder = work / name
+    meta = claimed_meta(folder)
+    if meta.claimed:
+        return meta
+    _move_sidecar(inbox, folder, meta)
+    if meta.trouble is None and meta.shape == "folder":
+        meta.trouble = _unfold(folder, meta)
+    if meta.trouble is None:
+        try:
+            done = _freeze(folder, meta, patient=patient)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP):
+                raise
+            done, meta.trouble = True, f"it cannot be read ({os.strerror(error.errno)})"
+        if not done:
+            return None
+    atomic.fsync_dir(folder)
+    atomic.fsync_dir((inbox / os.fsdecode(meta.path)).parent)
+    meta.claimed = True
+    save_meta(folder, meta)
+    return meta
+
+
+def discard(work: Path, name: str) -> None:
+    """Remove a set's folder: it is gone at once, or it is whole."""
+    gone = work / f"{REMOVING}{name}"
+    if (work / name).exists():
+        atomic.rename(work / name, gone)
+        atomic.fsync_dir(work)
+    atomic.remove_tree(gone)
+
+
+def writers(file: int) -> Writers:
+    """Tell whether anybody has this file open for writing, by asking for a lease on it."""
+    try:
+        # The break of a lease is told by a signal that is ignored, not by the deadly SIGIO.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return "some" if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK) else "unknown"
+    return "none"
+
+
+# ---- the steps ----------------------------------------------------------------------------------
+
+
+def _meta(wanted: Wanted) -> Meta:
+    facts = wanted.facts
+    return Meta(
+        raw=wanted.raw.hex(),
+        name=wanted.name,
+        profile=wanted.profile,
+        shape="folder" if stat.S_ISDIR(facts.st_mode) else "file",
+        inner=wanted.inner.hex() if wanted.inner else None,
+        sidecar=wanted.sidecar,
+        compression=wanted.compression,
+        dev=facts.st_dev,
+        ino=facts.st_ino,
+        size=facts.st_size,
+        mtime_ns=facts.st_mtime_ns,
+        ctime_ns=facts.st_ctime_ns,
+        trouble=wanted.trouble,
+    )
+
+
+def _first_place(wanted: Wanted) -> str:
+    return DROPPED_FOLDER if stat.S_ISDIR(wanted.facts.st_mode) else source.INPUT
+
+
+def _is_still(path: Path, facts: os.stat_result) -> bool:
+    try:
+        now = path.lstat()
+    except FileNotFoundError:
+        return False
+    return _identity(now) == _identity(facts)
+
+
+def _identity(facts: os.stat_result) -> tuple[int, ...]:
+    return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def _move(path: Path, target: Path) -> bool:
+    """Rename the drop into its folder; False if it is not there any more."""
+    try:
+        if target.exists() and target.stat().st_ino == path.lstat().st_ino:
+            # Power was cut in the middle of the rename: one inode under both names. A rename
+            # of one onto the other does nothing, by POSIX.
+            atomic.unlink(path)
+            return True
+        atomic.rename_new(path, target)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return _carry_over(path, target)
+    return True
+
+
+def _carry_over(path: Path, target: Path) -> bool:
+    """Copy a drop from another file system, then take its name away there."""
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EXDEV, "the inbox and work/ must lie on one file system", str(path))
+    _copy(path, target)
+    if not _is_still(path, facts):
+        atomic.unlink(target)
+        return False
+    atomic.unlink(path)
+    return True
+
+
+def _copy(path: Path, target: Path) -> None:
+    beside = target.with_name(f".{target.name}.tmp")
+    file = atomic.open_read(path)
+    into = atomic.create(beside, 0o600)
+    try:
+        while atomic.copy_bytes(file, into, _COPY_BYTES, target):
+            pass
+        atomic.fsync(into, target)
+    finally:
+        os.close(file)
+        os.close(into)
+    atomic.rename(beside, target)
+    atomic.fsync_dir(target.parent)
+
+
+def _drop_leftover(inbox: Path, wanted: Wanted, folder: Path) -> None:
+    """Take away the name of a drop that is claimed already; nothing but that name is left of it."""
+    path = inbox / os.fsdecode(wanted.raw)
+    is_file = stat.S_ISREG(wanted.facts.st_mode) and (folder / source.INPUT).exists()
+    if is_file and _is_still(path, wanted.facts):
+        atomic.unlink(path)
+        atomic.fsync_dir(path.parent)
+
+
+def _move_sidecar(inbox: Path, folder: Path, meta: Meta) -> None:
+    if meta.sidecar is None or os.path.lexists(folder / source.OPTIONS):
+        return
+    parsed = names.parse(meta.path)
+    path = inbox / os.fsdecode((parsed.stem if parsed else meta.path) + names.SIDECAR)
+    try:
+        if path.lstat().st_ino == meta.sidecar:
+            atomic.rename_new(path, folder / source.OPTIONS)
+    except FileNotFoundError:
+        return
+
+
+def _unfold(folder: Path, meta: Meta) -> str | None:
+    """Bring the requests and the options of a dropped folder to their places."""
+    dropped = folder / DROPPED_FOLDER
+    if meta.inner is not None and not (folder / source.INPUT).exists():
+        inner = dropped / os.fsdecode(bytes.fromhex(meta.inner))
+        if not os.path.lexists(inner) or not stat.S_ISREG(inner.lstat().st_mode):
+            return f"{inner.name} in it is not a regular file"
+        atomic.rename_new(inner, folder / source.INPUT)
+    if os.path.lexists(dropped / "set.toml"):
+        atomic.rename_new(dropped / "set.toml", folder / source.OPTIONS)
+    atomic.fsync_dir(dropped)
+    return None
+
+
+def _freeze(folder: Path, meta: Meta, *, patient: bool) -> bool:
+    """Make sure that the input is on disk and that nobody can write to it any more."""
+    path = folder / source.INPUT
+    file = atomic.open_read(path)
+    try:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            meta.trouble = "it is not a regular file"
+            return True
+        if meta.shape == "file" and facts.st_size < meta.size:
+            meta.trouble = "it is shorter than when it was taken; power was cut before it was safe"
+            return True
+        atomic.fsync(file, path)
+        alone = writers(file)
+        if alone == "some" and patient:
+            return False
+        if alone != "none" or facts.st_nlink > 1 or facts.st_uid != os.geteuid():
+            _private_copy(path, meta)
+            return True
+        atomic.chmod(file, 0o400, path)
+        atomic.fsync(file, path)
+    finally:
+        os.close(file)
+    return True
+
+
+def _private_copy(path: Path, meta: Meta) -> None:
+    for _ in range(COPY_TRIES):
+        before = path.lstat()
+        beside = path.with_name(_COPY)
+        _copy(path, beside)
+        after = path.lstat()
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            file = atomic.open_read(beside)
+            atomic.chmod(file, 0o400, beside)
+            os.close(file)
+            atomic.rename(beside, path)
+            atomic.fsync_dir(path.parent)
+            return
+        atomic.unlink(beside)
+    meta.trouble = "somebody kept writing to it while it was copied; close it and drop it again"
+
+
+def _read_options(path: Path) -> str:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("its options are not a regular file")
+    file = atomic.open_read(path)
+    try:
+        data = os.read(file, OPTIONS_BYTES_MAX + 1)
+    finally:
+        os.close(file)
+    if len(data) > OPTIONS_BYTES_MAX:
+        raise ValueError(f"its options are longer than {OPTIONS_BYTES_MAX} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its options are not UTF-8: {error.reason}") from error

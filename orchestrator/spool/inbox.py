@@ -1,0 +1,191 @@
+"""The watched folder: what lies in it is found by looking, and taken when it is complete.
+
+Complete is what nobody has open for writing and what has not changed, in inode, size and times,
+for `settle_seconds`. A watcher (inotify) only rings early: it may be absent, overflow or miss.
+
+Trouble: hostile names and things that are no files are claimed unopened and carry their trouble.
+An error of the disk, or too many open files, is raised: the caller tries again later.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Collection, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from orchestrator.ports import Claim, Clock, Drop
+from orchestrator.spool import atomic, source
+from orchestrator.spool.claim import (
+    REMOVING,
+    Wanted,
+    as_claim,
+    has_drop,
+    load_meta,
+    secure,
+    take,
+    writers,
+)
+from orchestrator.spool.drops import look
+from orchestrator.spool.pool import call
+from orchestrator.spool.watch import ring
+
+ENTRIES_AT_ONCE = 500  # then others get their turn in the event loop
+PATIENCE = 30  # times settle_seconds, before a folder without requests is refused
+WRITER_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    wanted: Wanted
+    signature: tuple[object, ...]
+    since: float
+
+
+class FolderInbox:
+    """`ports.Inbox` over a folder; `work` should lie on the same file system.
+
+    `profiles` name the hot folders. With `watch` False only the clock wakes.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument for each thing it stands on
+        self,
+        inbox: Path,
+        work: Path,
+        workers: Executor,
+        clock: Clock,
+        *,
+        settle: timedelta,
+        profiles: Collection[str] = (),
+        watch: bool = True,
+        interval: timedelta = timedelta(seconds=2),
+    ) -> None:
+        self._inbox = inbox
+        self._work = work
+        self._workers = workers
+        self._clock = clock
+        self._settle = settle.total_seconds()
+        self._profiles = frozenset(profiles)
+        self._watch = watch
+        self._interval = interval
+        self._seen: dict[bytes, _Seen] = {}
+        self._claims: dict[str, tuple[tuple[int, int], Claim]] = {}
+
+    async def scan(self) -> Sequence[Drop]:
+        """Return what is complete, oldest first."""
+        now = self._clock.elapsed()
+        seen: dict[bytes, _Seen] = {}
+        for count, (wanted, signature) in enumerate(look(self._inbox, self._profiles)):
+            last = self._seen.get(wanted.raw)
+            since = last.since if last is not None and last.signature == signature else now
+            seen[wanted.raw] = _Seen(wanted, signature, since)
+            if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        self._seen = seen
+        complete = []
+        for count, each in enumerate(seen.values()):
+            if self._is_complete(each, now):
+                complete.append(each.wanted)
+            if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        complete.sort(key=lambda wanted: (wanted.facts.st_mtime_ns, wanted.raw))
+        return [Drop(wanted.name, wanted.profile, wanted.raw) for wanted in complete]
+
+    async def claim(self, drop: Drop) -> Claim | None:
+        """Make a drop ours, durably; None if it went away or is not complete after all."""
+        seen = self._seen.get(drop.raw)
+        if seen is None:
+            return None
+        folder = await call(self._workers, take, self._inbox, self._work, seen.wanted)
+        if folder is None:
+            self._seen.pop(drop.raw, None)
+            return None
+        self._seen.pop(drop.raw, None)
+        return await self._finish(folder)
+
+    async def claims(self) -> Sequence[Claim]:
+        """Return all claims that lie in `work/`; those that a crash cut short are finished."""
+        found = []
+        names = sorted(os.listdir(self._work))  # noqa: PTH208 - names are enough
+        for count, entry in enumerate(names):
+            claim = await self._known(entry)
+            if claim is not None:
+                found.append(claim)
+            if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return found
+
+    async def wake(self) -> AsyncIterator[None]:
+        """Yield whenever a scan may find something new."""
+        if not self._watch:
+            while True:
+                yield
+                await self._clock.sleep(self._interval)
+        folders = [self._inbox, *(self._inbox / name for name in self._profiles)]
+        async for _ in ring(folders, self._interval):
+            yield
+
+    def _is_complete(self, seen: _Seen, now: float) -> bool:
+        wanted = seen.wanted
+        age = now - seen.since
+        if wanted.trouble is not None and not stat.S_ISREG(wanted.facts.st_mode):
+            patience = PATIENCE if stat.S_ISDIR(wanted.facts.st_mode) else 0
+            return age >= patience * self._settle
+        return age >= self._settle and not self._is_written(wanted)
+
+    def _is_written(self, wanted: Wanted) -> bool:
+        inner = wanted.raw + b"/" + wanted.inner if wanted.inner else wanted.raw
+        folder = atomic.open_folder(self._inbox)
+        try:
+            file = atomic.open_beneath(folder, inner)
+        except OSError:
+            return False  # the claim finds out what it is, and says so
+        finally:
+            os.close(folder)
+        try:
+            return stat.S_ISREG(os.fstat(file).st_mode) and writers(file) == "some"
+        finally:
+            os.close(file)
+
+    # ---- claiming -------------------------------------------------------------------------------
+
+    async def _finish(self, name: str) -> Claim | None:
+        for attempt in range(WRITER_TRIES):
+            patient = attempt < WRITER_TRIES - 1
+            meta = await call(self._workers, secure, self._inbox, self._work, name, patient=patient)
+            if meta is not None:
+                return as_claim(self._work / name, meta)
+            await self._clock.sleep(timedelta(seconds=self._settle))
+        raise AssertionError("the last attempt is not patient")
+
+    async def _known(self, name: str) -> Claim | None:
+        folder = self._work / name
+        if name.startswith(REMOVING):
+            await call(self._workers, atomic.remove_tree, folder)
+            return None
+        try:
+            facts = (folder / source.META).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        stamp = facts.st_mtime_ns, facts.st_ino
+        known = self._claims.get(name)
+        if known is None or known[0] != stamp:
+            claim = await self._recover(folder)
+            if claim is None:
+                return None
+            known = stamp, claim
+            self._claims[name] = known
+        return known[1]
+
+    async def _recover(self, folder: Path) -> Claim | None:
+        meta = load_meta(folder)
+        assert meta is not None
+        if meta.claimed:
+            return as_claim(folder, meta)
+        if not has_drop(folder):
+            # Its drop was never moved: it lies in the inbox still, and is claimed anew.
+            await call(self._workers, atomic.remove_tree, folder)
+            return None
+        return await self._finish(folder.name)
