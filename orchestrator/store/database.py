@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
@@ -80,7 +80,9 @@ class Database:
         file = file_of(url)
         create_private(file)
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{file}", poolclass=AsyncAdaptedQueuePool, **ONE_CONNECTION
+            URL.create("sqlite+aiosqlite", database=str(file)),
+            poolclass=AsyncAdaptedQueuePool,
+            **ONE_CONNECTION,
         )
         prepare(engine.sync_engine, file)
         database = cls(engine, file, ballast)
@@ -168,7 +170,9 @@ class InlineDatabase:
         """Open the ledger as `Database.open` does."""
         file = file_of(url)
         create_private(file)
-        engine = create_engine(f"sqlite:///{file}", poolclass=QueuePool, **ONE_CONNECTION)
+        engine = create_engine(
+            URL.create("sqlite", database=str(file)), poolclass=QueuePool, **ONE_CONNECTION
+        )
         prepare(engine, file)
         database = cls(engine, file, ballast)
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from orchestrator.store.errors import (
     CorruptLedger,
@@ -47,7 +47,12 @@ def sqlite_version() -> str:
 
 def file_of(url: str) -> Path:
     """Return the file that a URL like sqlite:////var/lib/orchestrator/orchestrator.db names."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(
+            "the database setting is no URL; write sqlite:////PATH/orchestrator.db"
+        ) from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise LedgerError(
             f"database {parsed.render_as_string()}: this version keeps its ledger in a SQLite"
@@ -154,8 +159,9 @@ def meaning_of(error: BaseException | None, file: Path) -> LedgerError | None:
 
 def damaged(file: Path, what: str) -> CorruptLedger:
     """Say that the file is damaged and how to go on."""
+    seen = " ".join(what.split())
     return CorruptLedger(
-        f"{file}: the ledger is damaged ({what}); restore a backup over it, or set it aside:"
+        f"{file}: the ledger is damaged ({seen}); restore a backup over it, or set it aside:"
         f" mv {file} {file}.damaged; the next start rebuilds it from work/ and the job list"
         " and pays nothing twice"
     )
