@@ -518,7 +518,10 @@ class Project(Protocol):
         """Return when (elapsed seconds) the next scan is due."""
 
     def scanned(self, wait: timedelta | None) -> None:
-        """Note that a scan was made; the next is due after `wait`, None for when it is asked."""
+        """Note that a scan was made; the next is due after `wait`, None for as seldom as may be."""
+
+    def backed_off(self, wait: timedelta) -> None:
+        """Note that a scan failed: nobody's wish brings the next one earlier."""
 
     def saw(self, scan: Scan) -> None:
         """Note what a scan showed: states, and what others run."""

@@ -1,7 +1,7 @@
 """What one set shall be: its file's options over its profile's over the settings'."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
 from orchestrator.domain.batches import Kind
@@ -43,9 +43,14 @@ class BadOptions(ValueError):
 
 def to_text(choice: Choice) -> str:
     """Write options down, as they are kept with their set."""
-    return json.dumps(asdict(choice), sort_keys=True, separators=(",", ":"))
+    written = asdict(choice)
+    written |= written.pop("extra")
+    return json.dumps(written, sort_keys=True, separators=(",", ":"))
 
 
 def from_text(text: str) -> Choice:
     """Read options back."""
-    return Choice(**json.loads(text))
+    read = json.loads(text)
+    known = {one.name for one in fields(Choice)} - {"extra"}
+    extra = {name: value for name, value in read.items() if name not in known}
+    return Choice(**{name: read[name] for name in known}, extra=extra)

@@ -37,32 +37,6 @@ _COPY = "copy"
 Writers: TypeAlias = Literal["none", "some", "unknown"]
 
 
-class Meta(msgspec.Struct):
-    """What meta.json holds: where a claim came from and how far it has come."""
-
-    raw: str  # the path below the inbox, as hex
-    name: str
-    profile: str
-    shape: Literal["file", "folder"]
-    inner: str | None  # the requests file inside a folder, as hex
-    sidecar: int | None  # the inode of NAME.toml
-    compression: str | None
-    dev: int
-    ino: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    trouble: str | None = None
-    claimed: bool = False
-    run: int = -1
-    copy: int = -1
-
-    @property
-    def path(self) -> bytes:
-        """The path below the inbox."""
-        return bytes.fromhex(self.raw)
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A drop as the scan saw it; `trouble` says why it must not be opened."""
@@ -84,42 +58,9 @@ class Wanted:
         return names.folder(self.raw, facts.st_dev, facts.st_ino, facts.st_size, *times)
 
 
-def load_meta(folder: Path) -> Meta | None:
-    """Read a folder's meta.json, None if there is none."""
-    try:
-        return msgspec.json.decode((folder / source.META).read_bytes(), type=Meta)
-    except FileNotFoundError:
-        return None
-
-
-def claimed_meta(folder: Path) -> Meta:
-    """Read the meta.json of a claim, which must be there."""
-    meta = load_meta(folder)
-    assert meta is not None
-    return meta
-
-
-def save_meta(folder: Path, meta: Meta) -> None:
-    """Write meta.json, whole and durable."""
-    atomic.write_file(folder / source.META, msgspec.json.encode(meta), 0o600)
-
-
 def has_drop(folder: Path) -> bool:
     """Tell whether the drop of a claim was moved already."""
     return any(os.path.lexists(folder / name) for name in (source.INPUT, DROPPED_FOLDER))
-
-
-def as_claim(folder: Path, meta: Meta) -> Claim:
-    """Show a finished claim to the stages; reads the options' text."""
-    trouble = meta.trouble
-    options = None
-    path = folder / source.OPTIONS
-    if os.path.lexists(path):
-        try:
-            options = _read_options(path)
-        except ValueError as error:
-            trouble = trouble or str(error)
-    return Claim(folder.name, meta.name, meta.profile, options, meta.run, meta.copy, trouble)
 
 
 def take(inbox: Path, work: Path, wanted: Wanted) -> str | None:
@@ -175,18 +116,6 @@ def discard(work: Path, name: str) -> None:
         atomic.rename(work / name, gone)
         atomic.fsync_dir(work)
     atomic.remove_tree(gone)
-
-
-def writers(file: int) -> Writers:
-    """Tell whether anybody has this file open for writing, by asking for a lease on it."""
-    try:
-        # The break of a lease is told by a signal that is ignored, not by the deadly SIGIO.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        return "some" if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK) else "unknown"
-    return "none"
 
 
 # ---- the steps ----------------------------------------------------------------------------------
@@ -258,21 +187,6 @@ def _carry_over(path: Path, target: Path) -> bool:
     return True
 
 
-def _copy(path: Path, target: Path) -> None:
-    beside = target.with_name(f".{target.name}.tmp")
-    file = atomic.open_read(path)
-    into = atomic.create(beside, 0o600)
-    try:
-        while atomic.copy_bytes(file, into, _COPY_BYTES, target):
-            pass
-        atomic.fsync(into, target)
-    finally:
-        os.close(file)
-        os.close(into)
-    atomic.rename(beside, target)
-    atomic.fsync_dir(target.parent)
-
-
 def _drop_leftover(inbox: Path, wanted: Wanted, folder: Path) -> None:
     """Take away the name of a drop that is claimed already; nothing but that name is left of it."""
     path = inbox / os.fsdecode(wanted.raw)
@@ -308,60 +222,3 @@ def _unfold(folder: Path, meta: Meta) -> str | None:
     return None
 
 
-def _freeze(folder: Path, meta: Meta, *, patient: bool) -> bool:
-    """Make sure that the input is on disk and that nobody can write to it any more."""
-    path = folder / source.INPUT
-    file = atomic.open_read(path)
-    try:
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
-            meta.trouble = "it is not a regular file"
-            return True
-        if meta.shape == "file" and facts.st_size < meta.size:
-            meta.trouble = "it is shorter than when it was taken; power was cut before it was safe"
-            return True
-        atomic.fsync(file, path)
-        alone = writers(file)
-        if alone == "some" and patient:
-            return False
-        if alone != "none" or facts.st_nlink > 1 or facts.st_uid != os.geteuid():
-            _private_copy(path, meta)
-            return True
-        atomic.chmod(file, 0o400, path)
-        atomic.fsync(file, path)
-    finally:
-        os.close(file)
-    return True
-
-
-def _private_copy(path: Path, meta: Meta) -> None:
-    for _ in range(COPY_TRIES):
-        before = path.lstat()
-        beside = path.with_name(_COPY)
-        _copy(path, beside)
-        after = path.lstat()
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            file = atomic.open_read(beside)
-            atomic.chmod(file, 0o400, beside)
-            os.close(file)
-            atomic.rename(beside, path)
-            atomic.fsync_dir(path.parent)
-            return
-        atomic.unlink(beside)
-    meta.trouble = "somebody kept writing to it while it was copied; close it and drop it again"
-
-
-def _read_options(path: Path) -> str:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("its options are not a regular file")
-    file = atomic.open_read(path)
-    try:
-        data = os.read(file, OPTIONS_BYTES_MAX + 1)
-    finally:
-        os.close(file)
-    if len(data) > OPTIONS_BYTES_MAX:
-        raise ValueError(f"its options are longer than {OPTIONS_BYTES_MAX} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"its options are not UTF-8: {error.reason}") from error

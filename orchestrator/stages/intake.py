@@ -4,8 +4,9 @@ Trouble: a drop that cannot be used is rejected with its reason and the others g
 or failing disk stops us.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain import ids, request_sets as machine
 from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, ProjectName, SetId
@@ -57,7 +58,8 @@ class Intake:
 
     `choose` resolves the options of a drop (its profile and the text of its options file) and
     raises BadOptions; `lines` bounds a line's bytes, `flaws` how many flaws are written down.
-    `room` tells why nothing may be claimed now (too little free space), or None.
+    `room` tells why nothing may be claimed now (too little free space), or None. `busy` are the
+    folders at work in this life.
     """
 
     journal: Journal
@@ -71,11 +73,15 @@ class Intake:
     room: Callable[[], str | None]
     line_bytes_max: int = 20_000_000
     flaws_kept_max: int = 100_000
+    busy: set[str] = field(default_factory=set)
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self) -> Sequence[Drop | Claim]:
         """Return claims that were not carried to their end, then complete drops."""
         settled = await self.journal.read(questions.settled_folders)
-        claims = [claim for claim in await self.inbox.claims() if claim.folder not in settled]
+        async with self.claiming:  # a claim that is being made is nobody else's
+            lying = await self.inbox.claims()
+        claims = [claim for claim in lying if claim.folder not in settled | self.busy]
         if self.room() is not None:
             return claims
         return [*claims, *await self.inbox.scan()]
@@ -86,9 +92,22 @@ class Intake:
 
     async def do(self, item: Drop | Claim) -> None:
         """Carry a drop or a claim to an accepted or rejected set."""
-        claim = await self.inbox.claim(item) if isinstance(item, Drop) else item
-        if claim is None:
+        claim = await self._claimed(item)
+        if claim is None or claim.folder in self.busy:
             return
+        self.busy.add(claim.folder)
+        try:
+            await self._carry(claim)
+        finally:
+            self.busy.discard(claim.folder)
+
+    async def _claimed(self, item: Drop | Claim) -> Claim | None:
+        if isinstance(item, Claim):
+            return item
+        async with self.claiming:
+            return await self.inbox.claim(item)
+
+    async def _carry(self, claim: Claim) -> None:
         stored = await self.journal.read(set_rows.by_folder, claim.folder)
         if stored is None:
             await self._receive(claim)

@@ -54,15 +54,16 @@ Crashed = Callable[[str, str, object, Exception, int], Awaitable[None]]
 class Loop(Generic[T]):
     """Drives one stage.
 
-    `crashed` is told of an unexpected exception of an item (stage, item's name, item, error, how
-    often in a row) and may raise to end the daemon. `draining` stops new items when it is set.
+    `idle` tells for how many seconds it may sleep. `crashed` is told of an unexpected exception
+    (stage, item's name, item, error, how often in a row) and may raise to end the daemon.
+    `draining` stops new items when it is set.
     """
 
     title: str
     stage: Stage[T]
     clock: Clock
     bell: Bell
-    idle: timedelta
+    idle: Callable[[], float]
     at_most: int
     crashed: Crashed
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class Loop(Generic[T]):
         async with asyncio.TaskGroup() as group:
             while True:
                 resting = await self._start(group)
-                await self.bell.wait(self.clock, min(self.idle.total_seconds(), resting))
+                await self.bell.wait(self.clock, max(min(self.idle(), resting), 0.0))
 
     async def drain(self, most: timedelta) -> None:
         """Start nothing new and wait, at most so long, for what is under way."""

@@ -15,7 +15,7 @@ from orchestrator.domain.evidence import Absence
 from orchestrator.domain.jobs import JobSnapshot, has_ended, more_advanced
 from orchestrator.domain.options import from_text
 from orchestrator.domain.policy import SubmissionPolicy
-from orchestrator.ports import Clock, Files, Jobs, Project, Unavailable, Work
+from orchestrator.ports import Blocked, Clock, Files, Jobs, Project, Unavailable, Work
 from orchestrator.store import batches as batch_rows, jobs as job_rows, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
@@ -49,8 +49,8 @@ class Reconcile:
 
     async def do(self, item: Submitting) -> None:
         """Bring one doubt as far as the evidence allows."""
-        if item.account != self.jobs.account:
-            return  # the key belongs to another account: its list proves nothing about this job
+        if not self._is_our_account(item):
+            return
         token, evidence = item.part.token, self.project.evidence
         found = evidence.matches(token)
         if found:
@@ -62,6 +62,13 @@ class Reconcile:
             await self._weigh(item)
         elif item.doubt == "fenced":
             await self._exclude_behind_the_fence(item)
+
+    def _is_our_account(self, item: Submitting) -> bool:
+        """Another account's list proves nothing about this job: it waits for its own key."""
+        try:
+            return item.account == self.jobs.account
+        except Blocked:
+            return False
 
     async def _adopt(self, item: Submitting, found: Sequence[JobSnapshot]) -> None:
         best, *others = sorted(found, key=more_advanced)

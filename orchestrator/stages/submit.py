@@ -16,7 +16,7 @@ from datetime import timedelta
 from orchestrator.domain import batches as machine, ids, request_sets as sets
 from orchestrator.domain.admission import admit
 from orchestrator.domain.batches import Submitting, Unsent, Uploaded
-from orchestrator.domain.ids import InstallId
+from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.domain.policy import RetryPolicy, backoff
 from orchestrator.domain.request_sets import Running
@@ -84,10 +84,17 @@ class Submit:
     async def do(self, item: Unsent) -> None:
         """Send one create, after everything that has to be true before it."""
         folder = await self.journal.read(questions.folder, item.part.request_set)
+        try:
+            account = self.jobs.account
+        except Blocked as error:
+            await self.project.block(error, "create")
+            return
         if not await self._clear(item):
             return
         if await self.work.sent(folder, item.part.token):
-            await self._doubt(item, "a create of this batch may have been sent in an earlier life")
+            await self._doubt(
+                item, account, "a create of this batch may have been sent in an earlier life"
+            )
             return
         if isinstance(item, Uploaded) and item.file_expires - self.clock.now() < EXPIRY_MARGIN:
             why = f"{item.file} expires too soon"
@@ -96,7 +103,7 @@ class Submit:
         if (cap := await self.project.afford(item.part)) is not None:
             await self.project.hold(item.part.request_set, cap)
             return
-        await self._send(item, folder)
+        await self._send(item, account, folder)
 
     def _looked_again(self, item: Unsent) -> bool:
         since = self.project.sending.fresh_after.get(item.part.token)
@@ -112,15 +119,15 @@ class Submit:
         strangers = [job for job in self.project.evidence.of_set(prefix) if job.name not in known]
         return not strangers  # watch takes them up: it restores what the ledger has lost
 
-    async def _doubt(self, item: Unsent, why: str) -> None:
-        intent = machine.intend(item, self.clock.now(), self.jobs.account, self.journal.epoch)
+    async def _doubt(self, item: Unsent, account: AccountFingerprint, why: str) -> None:
+        intent = machine.intend(item, self.clock.now(), account, self.journal.epoch)
         await self.journal.record(intent, machine.question(intent.after, "in_doubt", why))
 
-    async def _send(self, item: Unsent, folder: str) -> None:
+    async def _send(self, item: Unsent, account: AccountFingerprint, folder: str) -> None:
         sending, token = self.project.sending, item.part.token
         now, pace = self.clock.elapsed(), MINUTE / self.project.limits().requests_per_minute
         sending.next_create = max(sending.next_create, now - MINUTE) + pace
-        intent = machine.intend(item, self.clock.now(), self.jobs.account, self.journal.epoch)
+        intent = machine.intend(item, self.clock.now(), account, self.journal.epoch)
         sending.now.add(token)
         try:
             await self.journal.record(intent)

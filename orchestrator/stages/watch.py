@@ -93,12 +93,12 @@ class Watch:
             scan = await self.jobs.scan()
         except Blocked as error:
             await self.project.block(error, "list")
-            self.project.scanned(self.retry.backoff_max)
+            self.project.backed_off(self.retry.backoff_max)
             return None
         except Unavailable as error:
             self.memory.failures += 1
             wait = backoff(self.retry, self.memory.failures, self.ids.jitter())
-            self.project.scanned(max(wait, error.retry_after or wait))
+            self.project.backed_off(max(wait, error.retry_after or wait))
             return None
         self.memory.failures = 0
         await self.project.accepted("list")
@@ -182,7 +182,11 @@ class Watch:
             job_rows.record(tx, now, job, "ours")
 
         why = "the job list shows it, the ledger had lost it"
-        intent = machine.intend(row, now, self.jobs.account, self.journal.epoch)
+        try:
+            account = self.jobs.account
+        except Blocked:
+            return  # the key went away after the scan: at the next one
+        intent = machine.intend(row, now, account, self.journal.epoch)
         confirm = machine.confirm(intent.after, job.name, now, why)
         await self.journal.record(intent, confirm, also=sight)
 

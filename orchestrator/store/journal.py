@@ -28,6 +28,7 @@ class Recorded:
     moves: tuple[BatchEdge | SetEdge, ...] = ()
     planned: tuple[Planned, ...] = ()
     received: tuple[Received, ...] = ()
+    flagged: bool = False  # something else was written: flags, sightings, incidents
 
 
 Listener: TypeAlias = Callable[[Recorded], None]
@@ -79,7 +80,7 @@ class Journal:
     ) -> T:
         """Commit what is no move: flags, incidents, sightings."""
         result = await self.ledger.transact(work, *args, **kw)
-        self._tell(Recorded(self.clock.now()))
+        self._tell(Recorded(self.clock.now(), flagged=True))
         return result
 
     def _tell(self, recorded: Recorded) -> None:

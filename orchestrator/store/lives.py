@@ -32,10 +32,19 @@ def set_install(tx: Connection, install_id: InstallId) -> None:
     tx.execute(installs.insert().values(only=1, id=install_id))
 
 
-def begin_life(tx: Connection, now: datetime, boot_id: str) -> Life:
-    """Begin a life under the next epoch; every earlier one has lost the ledger from now on."""
+def newest_boot(tx: Connection) -> str | None:
+    """Return during which boot of the machine the newest life began, None if there was none."""
+    boot: str | None = tx.scalar(select(lives.c.boot_id).order_by(lives.c.epoch.desc()).limit(1))
+    return boot
+
+
+def begin_life(tx: Connection, now: datetime, boot_id: str, at_least: int = 1) -> Life:
+    """Begin a life under the next epoch; every earlier one has lost the ledger from now on.
+
+    The epoch is `at_least` that high: a ledger that was restored knows only of older lives.
+    """
     before = tx.execute(select(lives).order_by(lives.c.epoch.desc()).limit(1)).one_or_none()
-    epoch = 1 if before is None else before.epoch + 1
+    epoch = max(at_least, 1 if before is None else before.epoch + 1)
     tx.execute(lives.insert().values(epoch=epoch, boot_id=boot_id, started_at=now))
     tx.execute(lives.delete().where(lives.c.epoch <= epoch - LIVES_KEPT))
     return Life(epoch, before is not None and before.ended_at is not None, before is None)

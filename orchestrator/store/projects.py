@@ -152,3 +152,25 @@ def _store_limit(
 def _select(column: Column[Any], project: ProjectName, model: str) -> Select[Any]:
     where = (allowances.c.project == project, allowances.c.model == model)
     return select(column).where(*where)
+
+
+def learned(tx: Connection, project: ProjectName) -> dict[str, int]:
+    """Return the learned limits of a project by model."""
+    rows = tx.execute(
+        select(allowances.c.model, allowances.c.enqueued_tokens).where(
+            allowances.c.project == project, allowances.c.enqueued_tokens.is_not(None)
+        )
+    )
+    return {model: int(limit) for model, limit in rows}
+
+
+def enqueued(tx: Connection, project: ProjectName, model: str) -> int:
+    """Return the estimated tokens that count against the limit of a model now."""
+    total = tx.scalar(
+        select(func.sum(batches.c.tokens)).where(
+            batches.c.project == project,
+            batches.c.model == model,
+            batches.c.state.in_(["submitting", "submitted"]),
+        )
+    )
+    return int(total or 0)

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import exists, select
 
+from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.request_sets import OPEN_STATES
+from orchestrator.store.codecs import batch_value
 from orchestrator.store.database import Tx
 from orchestrator.store.request_sets import free_outbox
 from orchestrator.store.tables import LIVE, batches, jobs, request_sets as sets
@@ -96,3 +98,12 @@ def finished_folders(tx: Tx, before: datetime) -> list[tuple[SetId, str]]:
         .order_by(sets.c.finished_at)
     )
     return [(SetId(name), folder_) for name, folder_ in rows]
+
+
+def in_flight(tx: Tx, set_id: SetId | None) -> list[Part]:
+    """Return the batches that may be paid for and are not yet counted, of one set or of all."""
+    states = ("submitting", "submitted", "ended")
+    query = select(batches).where(batches.c.state.in_(states))
+    if set_id is not None:
+        query = query.where(batches.c.set_id == set_id)
+    return [batch_value(row).part for row in tx.execute(query).mappings()]

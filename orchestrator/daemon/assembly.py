@@ -1,0 +1,224 @@
+"""The stages over their ports, and the loops that drive them: the daemon without a process.
+
+It takes adapters and policies and knows neither files nor sockets, so that the same assembly runs
+under systemd and in a simulation.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from orchestrator.daemon.bells import Bells
+from orchestrator.daemon.project import OneProject, Policies
+from orchestrator.domain.ids import InstallId, SetId
+from orchestrator.domain.options import Choice
+from orchestrator.ports import Clock, Files, Ids, Inbox, Jobs, Notifier, Outbox, Work
+from orchestrator.stages.cancel import Cancel
+from orchestrator.stages.collect import Collect
+from orchestrator.stages.control import Control
+from orchestrator.stages.deliver import Deliver
+from orchestrator.stages.intake import Intake
+from orchestrator.stages.loop import Loop, Stage
+from orchestrator.stages.notify import Notify
+from orchestrator.stages.plan import Plan
+from orchestrator.stages.reconcile import Reconcile
+from orchestrator.stages.submit import Submit
+from orchestrator.stages.tidy import Retention, Tidy
+from orchestrator.stages.upload import Upload
+from orchestrator.stages.watch import Watch
+from orchestrator.store.errors import LedgerError
+from orchestrator.store.journal import Journal
+
+log = structlog.get_logger()
+DRAIN = timedelta(seconds=7)
+CRASHES_MAX = 3
+FAIL_STOP = frozenset({errno.EIO, errno.EROFS})
+RECOVER_EVERY = timedelta(minutes=10)
+UPLOADS_MAX = 3
+CREATES_MAX = 4
+COLLECTS_MAX = 3
+DELIVERIES_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The world as the stages see it."""
+
+    jobs: Jobs
+    files: Files
+    inbox: Inbox
+    work: Work
+    outbox: Outbox
+    notifier: Notifier
+    clock: Clock
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say beside the project's policies."""
+
+    choose: Callable[[str, str | None], Choice]
+    retention: Retention
+    line_bytes_max: int = 20_000_000
+    flaws_kept_max: int = 10_000
+    scan_every: timedelta = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One life of the daemon's stages. `troubled` is told what is wrong (None: well again)."""
+
+    journal: Journal
+    project: OneProject
+    install: InstallId
+    adapters: Adapters
+    policies: Policies
+    rules: Rules
+    troubled: Callable[[str, str | None], None] = lambda _what, _why: None
+    bells: Bells = field(default_factory=Bells)
+    loops: dict[str, Loop[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.journal.listeners.append(self.bells.hear)
+        for title, stage, at_most, idle in self._stages():
+            bell = self.bells.of(title)
+            self.loops[title] = Loop(
+                title, stage, self.adapters.clock, bell, idle, at_most, self._crashed
+            )
+
+    @property
+    def control(self) -> Control:
+        """The operator's verbs."""
+        world = self.adapters
+        return Control(self.journal, world.work, world.jobs, world.files, world.clock, self.project)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Drive all stages until `stop` is set, then let creates under way come to their end."""
+        await self.project.load()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop.run()) for loop in self.loops.values()]
+            tasks.append(group.create_task(self._recover()))
+            tasks.append(group.create_task(self._wake()))
+            await stop.wait()
+            for loop in self.loops.values():
+                loop.draining = True
+            await self.loops["submit"].drain(DRAIN)
+            for task in tasks:
+                task.cancel()
+
+    def ring(self) -> None:
+        """Wake every stage."""
+        self.bells.ring_all()
+
+    # ---- wiring -------------------------------------------------------------------------------
+
+    def _stages(self) -> Sequence[tuple[str, Stage[Any], int, Callable[[], float]]]:
+        j, w, p, install = self.journal, self.adapters, self.project, self.install
+        retry, rules = self.policies.retry, self.rules
+        intake = Intake(
+            j,
+            w.inbox,
+            w.work,
+            w.outbox,
+            w.jobs,
+            w.clock,
+            install,
+            rules.choose,
+            p.room,
+            rules.line_bytes_max,
+            rules.flaws_kept_max,
+        )
+        submission = self.policies.submission
+        return (
+            ("intake", intake, 2, _every(rules.scan_every)),
+            ("plan", Plan(j, w.work, p), 2, _every(timedelta(seconds=30))),
+            ("upload", Upload(j, w.work, w.files, w.clock, w.ids, p, retry), UPLOADS_MAX, _due),
+            (
+                "submit",
+                Submit(j, w.work, w.jobs, w.clock, w.ids, install, p, retry),
+                CREATES_MAX,
+                _due,
+            ),
+            (
+                "reconcile",
+                Reconcile(j, w.work, w.jobs, w.files, w.clock, p, submission),
+                2,
+                _every(timedelta(seconds=5)),
+            ),
+            (
+                "watch",
+                Watch(j, w.work, w.jobs, w.clock, w.ids, install, p, self.policies.poll, retry),
+                1,
+                self._until_the_next_scan,
+            ),
+            (
+                "collect",
+                Collect(j, w.work, w.outbox, w.jobs, w.clock, w.ids, p, retry),
+                COLLECTS_MAX,
+                _every(timedelta(seconds=5)),
+            ),
+            ("deliver", Deliver(j, w.work, w.outbox, w.clock), DELIVERIES_MAX, _slow),
+            ("cancel", Cancel(j, w.jobs, w.files, w.clock, p, retry), 4, _slow),
+            ("tidy", Tidy(j, w.work, w.jobs, w.files, w.clock, p, rules.retention), 2, _slow),
+            ("notify", Notify(j, w.notifier, w.clock, w.ids, retry), 2, _slow),
+        )
+
+    def _until_the_next_scan(self) -> float:
+        return max(self.project.next_scan() - self.adapters.clock.elapsed(), 0.0) + 0.001
+
+    async def _recover(self) -> None:
+        while True:
+            await self.adapters.clock.sleep(RECOVER_EVERY)
+            await self.project.recover()
+
+    async def _wake(self) -> None:
+        async for _ in self.adapters.inbox.wake():
+            self.bells.of("intake").ring()
+
+    # ---- trouble ------------------------------------------------------------------------------
+
+    async def _crashed(
+        self, stage: str, name: str, item: object, error: Exception, times: int
+    ) -> None:
+        """Say what failed; hold the set that fails again and again; end when nothing is safe."""
+        if isinstance(error, LedgerError) or getattr(error, "errno", None) in FAIL_STOP:
+            raise error
+        log.error(
+            "stage.failed",
+            stage=stage,
+            item=name,
+            why=f"{type(error).__name__}: {error}",
+            failures=times,
+            exc_info=not isinstance(error, OSError),
+        )
+        if isinstance(error, OSError):
+            self.troubled(f"{stage}.{name}", f"{error.strerror}: {error.filename or name}")
+        set_id = _set_of(item)
+        if times >= CRASHES_MAX and set_id is not None and not isinstance(error, OSError):
+            why = f"crashed: {stage} failed {times} times ({type(error).__name__}: {error})"
+            await self.project.hold(set_id, why)
+
+
+def _set_of(item: object) -> SetId | None:
+    part = getattr(item, "part", None)
+    if part is not None:
+        return SetId(part.request_set)
+    return SetId(item) if isinstance(item, str) and len(item) == 10 else None
+
+
+def _every(duration: timedelta) -> Callable[[], float]:
+    return duration.total_seconds
+
+
+def _due() -> float:
+    return 2.0
+
+
+def _slow() -> float:
+    return 30.0

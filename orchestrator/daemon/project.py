@@ -1,0 +1,292 @@
+"""The present condition of the one account: what the stages ask before they act.
+
+Everything here may be lost at any moment: what must hold is guarded by the ledger, what is lost is
+patience and memory of one life.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import structlog
+
+from orchestrator.daemon import money
+from orchestrator.daemon.money import Purse
+from orchestrator.domain.batches import Part, Usage
+from orchestrator.domain.evidence import Evidence, Start
+from orchestrator.domain.ids import (
+    AccountFingerprint,
+    InstallId,
+    JobName,
+    ProjectName,
+    SetId,
+    install_prefix,
+)
+from orchestrator.domain.jobs import Scan, has_ended
+from orchestrator.domain.policy import (
+    Limits,
+    PollPolicy,
+    RetryPolicy,
+    SubmissionPolicy,
+    backoff,
+)
+from orchestrator.ports import Blocked, Clock, Sending
+from orchestrator.store import incidents, notices, projects, request_sets
+from orchestrator.store.database import Tx
+from orchestrator.store.errors import StaleTransition
+from orchestrator.store.journal import Journal
+
+log = structlog.get_logger()
+FLAG_TRIES = 5
+NO_CEILING = 10**15
+RECOVER_EVERY = timedelta(minutes=10)
+RECOVER_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The numbers that decide, as the settings gave them."""
+
+    limits: Limits
+    retry: RetryPolicy
+    submission: SubmissionPolicy
+    poll: PollPolicy
+    purse: Purse
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told what is seen: the board and the metrics, or nobody."""
+
+    scanned: Callable[[Scan], None] = lambda _scan: None
+    listed: Callable[[float], None] = lambda _seconds: None
+    look: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class _Block:
+    call: str
+    error: Blocked
+    times: int
+    until: float
+
+
+@dataclass(slots=True)
+class OneProject:
+    """Implements `ports.Project` for the account that the present key belongs to.
+
+    `account` is asked anew each time: with another key all evidence begins anew. `room` tells
+    why nothing may be written now, None if there is space.
+    """
+
+    name: ProjectName
+    journal: Journal
+    clock: Clock
+    install: InstallId
+    policies: Policies
+    start: Start
+    account: Callable[[], AccountFingerprint]
+    room: Callable[[], str | None]
+    told: Told = field(default_factory=Told)
+    sending: Sending = field(default_factory=Sending)
+    _evidence: Evidence | None = None
+    _account: AccountFingerprint | None = None
+    _learned: dict[str, int] = field(default_factory=dict)
+    _others: int = 0
+    _block: _Block | None = None
+    _regular: float = 0.0
+    _wanted: list[float] = field(default_factory=list)
+    _seen: set[JobName] = field(default_factory=set)
+    _born: float = 0.0
+
+    async def load(self) -> None:
+        """Take over what earlier lives have learned."""
+        self._born = self.clock.elapsed()
+        models = await self.journal.read(projects.learned, self.name)
+        self._learned = dict(models)
+        block = await self.journal.read(projects.blocked, self.name)
+        if block is not None:
+            error = Blocked(block.why, block.remedy)
+            self._block = _Block("any", error, 0, self.clock.elapsed())
+
+    # ---- what the lists prove -----------------------------------------------------------------
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the job lists of this life and this account prove."""
+        account = self._present_account()
+        if self._evidence is None or account != self._account:
+            start = self.start if self._evidence is None else Start.INTACT
+            prefix = install_prefix(self.install)
+            now = self.clock.elapsed()
+            self._evidence = Evidence(self.policies.submission, prefix, start, now)
+            self._account = account
+            self.sending.doubtful.clear()
+            self.sending.fenced.clear()
+            self._wanted.append(now)
+        return self._evidence
+
+    def _present_account(self) -> AccountFingerprint | None:
+        try:
+            return self.account()
+        except Blocked:  # there is no key just now: what was seen stays what it is
+            return self._account
+
+    def look_at(self, when: float) -> None:
+        """Ask for a scan at this time at the latest."""
+        self._wanted.append(when)
+        self.told.look()
+
+    def next_scan(self) -> float:
+        """Return when the next scan is due."""
+        return min([self._regular, *self._wanted])
+
+    def scanned(self, wait: timedelta | None) -> None:
+        """Note that a scan was made."""
+        now = self.clock.elapsed()
+        self._wanted = [when for when in self._wanted if when > now]
+        self._regular = now + (wait or self.policies.poll.interval_max).total_seconds()
+
+    def backed_off(self, wait: timedelta) -> None:
+        """Note that a scan failed: nobody's wish brings the next one earlier."""
+        self._regular = self.clock.elapsed() + wait.total_seconds()
+        self._wanted = []
+
+    def saw(self, scan: Scan) -> None:
+        """Note what others run, and how soon new jobs of ours are listed."""
+        prefix = install_prefix(self.install)
+        ours = [job for job in scan.jobs if job.display_name.startswith(prefix)]
+        if scan.complete:
+            active = sum(not has_ended(job) for job in scan.jobs)
+            self._others = active - sum(not has_ended(job) for job in ours)
+        now, life = self.clock.now(), self.clock.elapsed() - self._born
+        for job in ours:
+            if job.name in self._seen or job.created_at is None:
+                continue
+            self._seen.add(job.name)
+            age = (now - job.created_at).total_seconds()
+            if 0 <= age < life:
+                self.told.listed(age)
+        self.told.scanned(scan)
+
+    # ---- what may start -----------------------------------------------------------------------
+
+    def obstacle(self) -> str | None:
+        """Tell why nothing new may start at the provider now."""
+        if (why := self.room()) is not None:
+            return why
+        if self._block is not None and self.clock.elapsed() < self._block.until:
+            return f"blocked: {self._block.error}"
+        return None
+
+    def limits(self) -> Limits:
+        """Return what the project may hold."""
+        return self.policies.limits
+
+    def token_limits(self) -> Mapping[str, int]:
+        """Return the configured limits, where something lower was learned that."""
+        limits = dict(self.policies.limits.enqueued_tokens)
+        for model, learned in self._learned.items():
+            limits[model] = min(learned, limits.get(model, learned))
+        return limits
+
+    def others(self) -> int:
+        """Return how many active jobs of the project are not ours."""
+        return self._others
+
+    async def ease(self, model: str) -> None:
+        """Halve what this model may have enqueued; it recovers slowly."""
+        now = self.clock.now()
+
+        def halve(tx: Tx) -> int:
+            used = projects.enqueued(tx, self.name, model)
+            present = self.token_limits().get(model, used)
+            return projects.halve(tx, now, self.name, model, max(min(used, present), 1))
+
+        limit = await self.journal.write(halve)
+        self._learned[model] = limit
+        log.warning("limit.halved", project=self.name, model=model, tokens=limit)
+
+    async def recover(self) -> None:
+        """Raise learned limits a little: called every `RECOVER_EVERY`."""
+        now = self.clock.now()
+        for model, learned in list(self._learned.items()):
+            ceiling = self.policies.limits.enqueued_tokens.get(model, NO_CEILING)
+            step = max(min(ceiling, 4 * learned) // RECOVER_STEPS, 1)
+            limit = await self.journal.write(projects.recover, now, self.name, model, ceiling, step)
+            if limit is None:
+                del self._learned[model]
+            else:
+                self._learned[model] = limit
+
+    # ---- blocked ------------------------------------------------------------------------------
+
+    async def block(self, blocked: Blocked, call: str) -> None:
+        """Stop submissions; after a growing wait one more try is let through."""
+        before = self._block
+        times = before.times + 1 if before is not None else 1
+        wait = backoff(self.policies.retry, times, 0.5).total_seconds()
+        self._block = _Block(call, blocked, times, self.clock.elapsed() + wait)
+        if before is not None and before.error.why == blocked.why:
+            return
+        now, body = self.clock.now(), {"why": blocked.why, "remedy": blocked.remedy}
+
+        def journal(tx: Tx) -> None:
+            projects.block(tx, now, self.name, blocked.why, blocked.remedy)
+            notices.enqueue(tx, now, "blocked", None, json.dumps(body | {"project": self.name}))
+
+        await self.journal.write(journal)
+        log.error("project.blocked", project=self.name, why=blocked.why, remedy=blocked.remedy)
+
+    async def accepted(self, call: str) -> None:
+        """End a block when the call that was refused is served again."""
+        if self._block is None or (self._block.call not in ("any", call) and call != "create"):
+            return
+        self._block = None
+        await self.journal.write(projects.unblock, self.name)
+        log.info("project.unblocked", project=self.name)
+
+    # ---- money and holds ----------------------------------------------------------------------
+
+    async def afford(self, part: Part) -> str | None:
+        """Tell which cap on cost this batch would break."""
+        purse = self.policies.purse
+        return await self.journal.read(money.obstacle, self.clock.now(), purse, part)
+
+    async def price(self, part: Part, usage: Usage) -> int | None:
+        """Return what this usage costs, None if no price is set."""
+        return self.policies.purse.cost(part.model, usage)
+
+    async def hold(self, request_set: SetId, why: str) -> None:
+        """Start nothing new for a set until the operator has spoken."""
+        now = self.clock.now()
+
+        def flag(tx: Tx) -> bool:
+            stored = request_sets.get(tx, request_set)
+            if stored is None or stored.flags.held == why:
+                return False
+            after = replace(stored.flags, held=why)
+            request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")
+            body = {"set": request_set, "name": stored.value.info.name, "why": why}
+            notices.enqueue(tx, now, "held", request_set, json.dumps(body))
+            return True
+
+        for _ in range(FLAG_TRIES):
+            try:
+                held = await self.journal.write(flag)
+            except StaleTransition:
+                continue
+            if held:
+                log.warning("set.held", set=request_set, why=why)
+            return
+
+    async def book(self, kind: str, part: Part | None, detail: str) -> None:
+        """Book an incident with its probable cost."""
+        now, purse = self.clock.now(), self.policies.purse
+        cost = purse.estimate(part, Usage()) or 0 if part is not None else 0
+        token, requests = (part.token, part.count) if part is not None else (None, 0)
+        await self.journal.write(incidents.book, now, kind, token, detail, requests, cost)
+        log.warning(
+            "incident.booked", kind=kind, batch=token, why=detail, requests=requests, cost=cost
+        )

@@ -1,0 +1,104 @@
+"""From the settings' words to the values that the rooms below take."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+from orchestrator.config.settings import Settings
+from orchestrator.daemon.money import Price, Purse
+from orchestrator.daemon.notices import Senders
+from orchestrator.daemon.project import Policies
+from orchestrator.domain.ids import IdempotencyKey
+from orchestrator.gemini.service import Service
+from orchestrator.stages.tidy import Retention
+from orchestrator.status.assembly import StatusRoom
+from orchestrator.status.board import Board
+
+MICROS = 1_000_000
+
+
+def policies(settings: Settings) -> Policies:
+    """Build the numbers that decide."""
+    models = [profile.model for profile in settings.profiles.values() if profile.model]
+    cap = settings.money.max_cost_per_day
+    return Policies(
+        limits=settings.account_limits(*models),
+        retry=settings.retry_policy(),
+        submission=settings.submission_policy(),
+        poll=settings.poll_policy(),
+        purse=Purse(
+            {
+                model: Price(
+                    _micros(price.input),
+                    _micros(price.output),
+                    _micros(price.input if price.cached is None else price.cached),
+                )
+                for model, price in settings.pricing.items()
+            },
+            None if cap is None else _micros(cap),
+        ),
+    )
+
+
+def service(settings: Settings) -> Service:
+    """Build where the service is and how long a call may last."""
+    gemini = settings.gemini
+    return Service(
+        base_url=gemini.base_url,
+        api_version=gemini.api_version,
+        connect_timeout=timedelta(seconds=gemini.connect_timeout_seconds),
+        call_timeout=timedelta(seconds=gemini.call_timeout_seconds),
+        create_timeout=timedelta(seconds=settings.submission.create_timeout_seconds),
+        stall_timeout=timedelta(seconds=gemini.transfer_idle_timeout_seconds),
+    )
+
+
+def retention(settings: Settings) -> Retention:
+    """Build how long what is finished is kept."""
+    return Retention(
+        remote_jobs=True,
+        work=timedelta(days=settings.retention.work_days),
+        ledger=timedelta(days=settings.retention.events_days),
+    )
+
+
+def notifier(settings: Settings, room: StatusRoom) -> Senders:
+    """Build who is told of what happens."""
+    notify = settings.notify
+    return Senders(
+        command=notify.command,
+        command_timeout=timedelta(seconds=notify.command_timeout_seconds),
+        url=notify.webhook_url.get_secret_value() if notify.webhook_url else None,
+        secret=notify.webhook_secret.get_secret_value() if notify.webhook_secret else None,
+        told=room.metrics.notified,
+    )
+
+
+def upload_progress(room: StatusRoom) -> Callable[[str, int, int], None]:
+    """Return what takes an upload's progress to the board and the metrics."""
+    before: dict[str, int] = {}
+
+    def progressed(name: str, sent: int, size: int) -> None:
+        room.metrics.moved_bytes("uploaded", max(sent - before.get(name, 0), 0))
+        before[name] = sent
+        token = name.removeprefix("files/")
+        room.board.uploaded(IdempotencyKey(token), sent)
+        if sent >= size:
+            before.pop(name, None)
+
+    return progressed
+
+
+def status_line(board: Board) -> str:
+    """Say in one line what goes on, for `systemctl status`."""
+    live = sum(1 for _ in board.live)
+    open_sets = sum(
+        1 for fold in board.folds if fold.value.state in ("received", "indexed", "running")
+    )
+    wrong = board.conditions
+    trouble = f"; {wrong[0].message}" if wrong else ""
+    return f"{board.phase}: {open_sets} sets open, {live} batches under way{trouble}"
+
+
+def _micros(amount: Decimal) -> int:
+    return int(amount * MICROS)
