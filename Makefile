@@ -1,0 +1,112 @@
+# `make demo` shows it at work, `make test` proves it; both set everything up in .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "orchestrator needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock | $(BIN)/python
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "installing the tools (a minute, once)"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime
+
+.PHONY: demo
+demo: $(VENV)/.runtime  ## See the whole path at work, without a key and without a network
+	@$(BIN)/python -m orchestrator demo
+
+.PHONY: test
+test: lint types layers unit proofs coverage  ## Everything that must hold before a commit lands
+
+.PHONY: lint
+lint: $(VENV)/.dev  ## Style, by ruff
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+.PHONY: types
+types: $(VENV)/.dev  ## Types, by mypy in strict mode
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: layers
+layers: $(VENV)/.dev  ## Which room may import which, by import-linter
+	@$(BIN)/lint-imports --no-logo 2>/dev/null >$(VENV)/layers.log || { cat $(VENV)/layers.log; exit 1; }
+
+PROOFS := tests/simulation tests/model tests/planted tests/crash tests/power
+
+.PHONY: unit
+unit: $(VENV)/.dev  ## Every room by itself, with branch coverage
+	@$(BIN)/coverage erase
+	@PYTHONDEVMODE=1 $(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" tests $(PROOFS:%=--ignore=%)
+
+.PHONY: proofs
+proofs: $(VENV)/.dev  ## The whole daemon: simulated worlds, crashes, planted bugs, the model
+	@$(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" $(wildcard $(PROOFS))
+
+.PHONY: coverage
+coverage: $(VENV)/.dev
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --format=total | sed 's/^/branch coverage: /; s/$$/ %/'
+	@$(BIN)/coverage report --fail-under=$(COVERAGE_MIN) >$(VENV)/coverage.txt || { tail -60 $(VENV)/coverage.txt; exit 1; }
+COVERAGE_MIN := 90
+
+.PHONY: quick
+quick: $(VENV)/.dev  ## The fast tests only
+	@$(BIN)/pytest -q -n $(JOBS) -m "not slow and not soak" tests
+
+.PHONY: fmt
+fmt: $(VENV)/.dev  ## Format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: check
+check: $(VENV)/.dev  ## Supply chain: known vulnerabilities, careless code
+	@$(BIN)/bandit -q -r orchestrator -c pyproject.toml
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock || \
+	  echo "pip-audit could not run (it needs the vulnerability service): NOT CHECKED" >&2
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## Ten minutes of fuzzing the parsers
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## Hours of weather: worlds, syscall sweeps, power cuts, a simulated month
+	@$(BIN)/python -m tests.simulation.soak --worlds $(or $(WORLDS),10000)
+	@$(BIN)/pytest -q -n $(JOBS) -m soak tests
+
+.PHONY: bench
+bench: $(VENV)/.dev  ## Speed and memory, each beside its limit of the same run
+	@$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: $(BIN)/python  ## Pin all dependencies by hash
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --group dev --group check --group bench -o requirements-dev.lock
+
+.PHONY: dist
+dist: $(VENV)/.dev  ## Wheel, source archive and a list of what is in them
+	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@$(BIN)/cyclonedx-py requirements requirements.lock --output-reproducible -o dist/sbom.json
+	@ls -l dist
+
+.PHONY: clean
+clean:  ## Remove what was made here
+	@rm -rf $(VENV) dist build demo .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
