@@ -1,0 +1,291 @@
+"""Answers of batches: downloaded to a temporary file, kept, then joined with their ordinals.
+
+`answers/<token>.part` grows while it is downloaded, `answers/<token>.jsonl` is whole and durable,
+`answers/<serial>.jsonl` is the same file once answers.idx points into it. Lines are read by byte
+ranges, several workers at once; each range leaves its findings in a scratch file. Then one worker
+settles by them: first answers.idx, then states.idx.
+
+Trouble: a crash in between leaves nothing that the same join would not write again.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.domain.answers import (
+    FOUND,
+    NO_KEY,
+    NOT_JSON,
+    NOT_UTF8,
+    TOO_LONG,
+    Found,
+    Reading,
+    key_nearby,
+    read_lines,
+)
+from orchestrator.domain.batches import Tally, Usage
+from orchestrator.domain.ids import IdempotencyKey
+from orchestrator.domain.join import UNTOUCHED, Counting, Places, Settling, Terms
+from orchestrator.domain.planning import Runs, ordinals_of
+from orchestrator.ports import JoinOrder, JoinReport
+from orchestrator.spool import atomic, source
+from orchestrator.spool.index_files import IndexFiles, answers_path
+from orchestrator.spool.plan import read_runs
+
+STEP = 1 << 18
+RANGE_BYTES = 32 << 20  # what one call reads
+ROWS = 1 << 16  # findings settled in one go
+SHOWN_BYTES = 1 << 12  # of an overlong line, at each end
+ANSWERS_MODE = 0o600
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+class PartFile:
+    """Implements `ports.Sink`: a file beside the answers that goes on where it stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes are there."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, piece: bytes) -> None:
+        """Write at the end."""
+        self._write(piece, os.O_APPEND)
+
+    def restart(self) -> None:
+        """Begin again with nothing."""
+        self._write(b"", os.O_TRUNC)
+
+    def _write(self, piece: bytes, how: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how
+        file = os.open(self._path, flags, ANSWERS_MODE)
+        try:
+            atomic.write_all(file, piece, self._path)
+        finally:
+            os.close(file)
+
+
+def sink(folder: Path, token: IdempotencyKey) -> PartFile:
+    """Return where the answers of a batch are downloaded to."""
+    atomic.mkdir(folder / "answers", exist_ok=True)
+    return PartFile(_part_path(folder, token))
+
+
+def keep(folder: Path, token: IdempotencyKey) -> None:
+    """Make downloaded answers durable under their final name. Runs in a worker; repeatable."""
+    part, whole = _part_path(folder, token), kept_path(folder, token)
+    if part.exists():
+        atomic.fsync_path(part)
+        atomic.rename(part, whole)
+    atomic.fsync_dir(whole.parent)
+    atomic.fsync_dir(folder)
+
+
+def drop(folder: Path, token: IdempotencyKey) -> None:
+    """Throw answers away that are not whole; they were not joined."""
+    for path in (_part_path(folder, token), kept_path(folder, token)):
+        atomic.unlink(path, missing_ok=True)
+    if (folder / "answers").exists():
+        atomic.fsync_dir(folder / "answers")
+
+
+def kept_path(folder: Path, token: IdempotencyKey) -> Path:
+    """Return where whole answers lie."""
+    return folder / "answers" / f"{token}.jsonl"
+
+
+def _part_path(folder: Path, token: IdempotencyKey) -> Path:
+    return folder / "answers" / f"{token}.part"
+
+
+def _found_path(folder: Path, token: IdempotencyKey, number: int) -> Path:
+    return folder / "answers" / f".{token}.found-{number}"
+
+
+# ---- reading a byte range -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What one byte range told, besides its findings; `cut_short`: it ends within a line."""
+
+    usage: Usage
+    cut_short: bool
+
+
+def ranges(size: int) -> list[tuple[int, int]]:
+    """Return the byte ranges in which answers of this size are read."""
+    return [
+        (start, min(start + RANGE_BYTES, size)) for start in range(0, max(size, 1), RANGE_BYTES)
+    ]
+
+
+def scan_range(
+    folder: Path, token: IdempotencyKey, number: int, span: tuple[int, int], line_bytes_max: int
+) -> Scanned:
+    """Read the lines that begin in a byte range; leaves the findings. Runs in a worker."""
+    usage, cut_short = Usage(), False
+    target = _found_path(folder, token, number)
+    answers = atomic.open_read(kept_path(folder, token))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    scratch = os.open(target, flags, ANSWERS_MODE)
+    try:
+        for reading, ended in _readings(answers, span, line_bytes_max):
+            usage += reading.usage
+            cut_short |= not ended and _is_unreadable(reading.found[-1:])
+            cut_short |= _is_unreadable(reading.found[reading.found["ordinal"] == NO_KEY])
+            atomic.write_all(scratch, reading.found.tobytes(), target)
+    finally:
+        os.close(scratch)
+        os.close(answers)
+    return Scanned(usage, cut_short)
+
+
+def _is_unreadable(found: Found) -> bool:
+    return bool(np.isin(found["code"], (NOT_JSON, NOT_UTF8)).any())
+
+
+def _readings(
+    answers: int, span: tuple[int, int], line_bytes_max: int
+) -> Iterator[tuple[Reading, bool]]:
+    """Yield what the lines are, and whether the last of them ends in a newline."""
+    for at, size in _whole_lines(answers, span):
+        if size > line_bytes_max:
+            yield Reading(_too_long(answers, at, size), Usage()), True
+            continue
+        lines = _read(answers, at, size)
+        yield read_lines(lines, at), lines.endswith(b"\n")
+
+
+def _whole_lines(answers: int, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield (offset, size) of whole lines that begin in the span: many short ones or one long."""
+    start, end = span
+    at = _after_newline(answers, start - 1) if start else 0
+    while at < end:
+        data = os.pread(answers, STEP, at)
+        if not data:
+            return
+        size = data.rfind(b"\n") + 1
+        if not size:
+            size = _after_newline(answers, at + len(data)) - at
+        elif at + size > end:
+            size = data.index(b"\n", end - at - 1) + 1
+        yield at, size
+        at += size
+
+
+def _after_newline(file: int, at: int) -> int:
+    """Return the offset behind the first newline at or after `at`, or the end of the file."""
+    while data := os.pread(file, STEP, at):
+        place = data.find(b"\n")
+        if place >= 0:
+            return at + place + 1
+        at += len(data)
+    return at
+
+
+def _too_long(answers: int, at: int, size: int) -> Found:
+    shown = min(size, SHOWN_BYTES)
+    head, tail = _read(answers, at, shown), _read(answers, at + size - shown, shown)
+    return np.array([(key_nearby(head, tail), at, shown, TOO_LONG)], FOUND)
+
+
+def _read(file: int, offset: int, size: int) -> bytes:
+    data = os.pread(file, size, offset)
+    while len(data) < size:
+        more = os.pread(file, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+# ---- settling -----------------------------------------------------------------------------------
+
+
+def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanned) -> JoinReport:
+    """Settle by the findings of all ranges. Runs in a worker; repeatable.
+
+    Answers that look cut short or lack some, or that hold strangers, settle nothing.
+    """
+    part = order.part
+    runs = read_runs(folder, part.token)
+    counting = Counting(Places(runs))
+    for found in _findings(folder, part.token, numbers):
+        counting.first(found)
+    whole = not scanned.cut_short and not counting.missing().any()
+    report = JoinReport(
+        tally=Tally(missing=counting.places.count),
+        usage=scanned.usage,
+        lines=counting.lines,
+        doubled=counting.doubled,
+        foreign=counting.foreign,
+        malformed=counting.malformed,
+        whole=whole,
+    )
+    if (whole or order.as_it_is) and not counting.foreign:
+        tally, doubled = _settle(folder, order, runs, numbers)
+        report = replace(report, tally=tally, doubled=report.doubled + doubled)
+    return report
+
+
+def clear_findings(folder: Path, token: IdempotencyKey, numbers: int) -> None:
+    """Remove the scratch files of a join that is done."""
+    for number in range(numbers):
+        atomic.unlink(_found_path(folder, token, number), missing_ok=True)
+
+
+def _findings(folder: Path, token: IdempotencyKey, numbers: int) -> Iterator[Found]:
+    for number in range(numbers):
+        with _found_path(folder, token, number).open("rb") as file:
+            while len(found := np.fromfile(file, FOUND, ROWS)):
+                yield found
+
+
+def _settle(folder: Path, order: JoinOrder, runs: Runs, numbers: int) -> tuple[Tally, int]:
+    part = order.part
+    _name_by_serial(folder, part.token, part.serial)
+    terms = Terms(part.serial, part.generation, order.retryable, order.last)
+    counting = Counting(Places(runs))
+    with IndexFiles(folder) as index:
+        settling = Settling(terms, counting.places, index.states, index.answers, index.errors)
+        for found in _findings(folder, part.token, numbers):
+            settling.settle(counting.first(found))
+        missing, place = counting.missing(), 0
+        for ordinals in ordinals_of(runs, ROWS):
+            settling.miss(ordinals[missing[place : place + len(ordinals)]])
+            place += len(ordinals)
+        index.flush(source.ANSWERS)  # a state vouches for its row: so the rows come first
+        place = 0
+        for ordinals in ordinals_of(runs, ROWS):
+            fates = settling.fates[place : place + len(ordinals)]
+            decided = fates != UNTOUCHED
+            index.states[ordinals[decided]] = fates[decided]
+            place += len(ordinals)
+        index.flush(source.STATES)
+    return settling.tally, settling.doubled
+
+
+def _name_by_serial(folder: Path, token: IdempotencyKey, serial: int) -> None:
+    """Let the answers be found by what answers.idx says."""
+    whole, named = kept_path(folder, token), answers_path(folder, serial)
+    try:
+        atomic.link(whole, named)
+    except FileExistsError:
+        if not named.samefile(whole):
+            raise RuntimeError(
+                f"{named} belongs to other answers than {whole}; "
+                "keep the folder as it is and report this"
+            ) from None
+    atomic.fsync_dir(named.parent)

@@ -1,0 +1,182 @@
+"""What a batch sends, composed on the fly from the claimed source; nothing is staged on disk.
+
+Trouble: a source that is not what was read at intake raises `SourceChanged` before any byte of
+the block in question is given out.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from orchestrator.domain.batches import Part
+from orchestrator.domain.compose import compose, frame_of, item_sizes
+from orchestrator.domain.defaults import fill, filled_bytes, request_lengths
+from orchestrator.domain.layout import DEFAULTS_MASK, SIDE
+from orchestrator.domain.planning import Int64s, ordinals_of
+from orchestrator.ports import SourceChanged
+from orchestrator.spool.index_files import read_fragments
+from orchestrator.spool.plan import read_runs
+from orchestrator.spool.source import BLOCK_BYTES, Rows, Source, open_lines
+
+PIECE_BYTES_MAX = 1 << 18
+CHUNK = 1 << 13  # requests that are measured in one go: well under a millisecond
+SPARSE = 4  # rows this much farther apart than they are long are read one by one
+
+
+class ComposedBody:
+    """Implements `ports.Body` on a set's folder."""
+
+    def __init__(self, folder: Path, part: Part, workers: Executor) -> None:
+        self._folder = folder
+        self._part = part
+        self._workers = workers
+        self._sha256: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the exact length in bytes."""
+        return self._part.wire_bytes
+
+    async def pieces(self, offset: int = 0) -> AsyncIterator[bytes]:
+        """Yield the bytes from `offset` on, at most 256 KiB at a time.
+
+        Each piece is composed when it is asked for, which takes a fraction of a millisecond, so
+        the reader's pace is ours.
+        """
+        for piece in composed(self._folder, self._part, offset):
+            if piece:
+                yield piece
+            else:  # a stretch was skipped
+                await asyncio.sleep(0)
+
+    async def sha256(self) -> str:
+        """Return the digest of all bytes in hex; a worker composes them for that, once."""
+        if self._sha256 is None:
+            self._sha256 = await asyncio.get_running_loop().run_in_executor(
+                self._workers, composed_sha256, self._folder, self._part
+            )
+        return self._sha256
+
+
+def composed_sha256(folder: Path, part: Part) -> str:
+    """Compose all that a batch sends and digest it. Runs in a worker."""
+    digest = hashlib.sha256()
+    for piece in composed(folder, part, 0):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def composed(folder: Path, part: Part, offset: int) -> Iterator[bytes]:
+    """Yield what a batch sends from `offset` on; an empty piece marks a stretch that is skipped."""
+    frame = frame_of(part.mode, part.token)
+    fragments = read_fragments(folder)
+    lines, added = open_lines(folder), filled_bytes(fragments)
+    end_of_items = part.wire_bytes - len(frame.closing) + len(frame.between)
+    with Source(folder) as source:
+        requests = _Requests(source, fragments)
+        yield from _from(frame.opening, 0, offset)
+        at = len(frame.opening)
+        for ordinals in ordinals_of(read_runs(folder, part.token), CHUNK):
+            rows = lines[ordinals]
+            sizes = item_sizes(frame, request_lengths(rows, added), ordinals)
+            ends = at + np.cumsum(sizes)
+            if ends[-1] <= offset:
+                yield b""
+            else:
+                for begin, end in _bundles(ends, at, offset):
+                    item = compose(
+                        frame, ordinals[begin:end].tolist(), requests.of(rows[begin:end])
+                    )
+                    start = int(ends[begin - 1]) if begin else at
+                    if int(ends[end - 1]) == end_of_items:
+                        item = item[: len(item) - len(frame.between)] + frame.closing
+                    yield from _from(item, start, offset)
+            at = int(ends[-1])
+
+
+def _bundles(ends: Int64s, at: int, offset: int) -> Iterator[tuple[int, int]]:
+    """Yield index ranges of requests that make a piece each, beginning where `offset` lies."""
+    begin = int(np.searchsorted(ends, offset, side="right"))
+    while begin < len(ends):
+        start = int(ends[begin - 1]) if begin else at
+        end = int(np.searchsorted(ends, start + PIECE_BYTES_MAX, side="right"))
+        end = max(end, begin + 1)
+        yield begin, end
+        begin = end
+
+
+def _from(item: bytes, start: int, offset: int) -> Iterator[bytes]:
+    """Yield of `item`, which begins at `start`, what lies at `offset` or behind it."""
+    for begin in range(max(offset - start, 0), len(item), PIECE_BYTES_MAX):
+        yield item[begin : begin + PIECE_BYTES_MAX]
+
+
+class _Requests:
+    """Reads requests from verified blocks, the latest of which is held."""
+
+    def __init__(self, source: Source, fragments: tuple[bytes, ...]) -> None:
+        self._source = source
+        self._fragments = fragments
+        self._number = -1
+        self._block = b""
+
+    def of(self, rows: Rows) -> list[bytes]:
+        """Return the requests of some LINE rows, with their defaults filled in."""
+        flags = rows["flags"]
+        starts = rows["base"].astype(np.int64) + rows["request"]
+        ends = starts + rows["length"]
+        in_side = (flags & SIDE) != 0
+        spread = int(ends[-1] - starts[0])
+        mixed = bool(in_side.any() and not in_side.all())
+        if mixed or spread > SPARSE * int(rows["length"].sum()) + PIECE_BYTES_MAX:
+            found = [
+                self._reader(side)(start, end - start)
+                for start, end, side in zip(
+                    starts.tolist(), ends.tolist(), in_side.tolist(), strict=True
+                )
+            ]
+        else:
+            base = int(starts[0])
+            data = self._reader(bool(in_side[0]))(base, spread)
+            found = [
+                data[start:end]
+                for start, end in zip((starts - base).tolist(), (ends - base).tolist(), strict=True)
+            ]
+        wanted = flags & DEFAULTS_MASK
+        if not wanted.any():
+            return found
+        return [
+            fill(request, self._fragments, bits)
+            for request, bits in zip(found, wanted.tolist(), strict=True)
+        ]
+
+    def _reader(self, in_side: bool) -> Callable[[int, int], bytes]:  # noqa: FBT001 - which file
+        return self._source.read_side if in_side else self._read
+
+    def _read(self, start: int, size: int) -> bytes:
+        pieces = []
+        while True:
+            number, begin = divmod(start, BLOCK_BYTES)
+            piece = self._verified(number)[begin : begin + size]
+            pieces.append(piece)
+            start, size = start + len(piece), size - len(piece)
+            if size <= 0 or not piece:
+                return piece if len(pieces) == 1 else b"".join(pieces)
+
+    def _verified(self, number: int) -> bytes:
+        if number != self._number:
+            begin = number * BLOCK_BYTES
+            size = min(BLOCK_BYTES, self._source.size - begin)
+            block = self._source.read(begin, size)
+            if blake3(block).digest() != self._source.digest(number):
+                raise SourceChanged(
+                    f"{self._source.path} has changed since it was claimed (bytes from {begin}); "
+                    "nothing more is sent from it: drop the file again"
+                )
+            self._number, self._block = number, block
+        return self._block

@@ -1,0 +1,179 @@
+"""The outbox: results in input order, written by several workers at once, `summary.json` last.
+
+Trouble: `OutboxTaken` when the name belongs to somebody else, `SourceGone` when the answers of a
+first run were removed. A delivery that is repeated writes the same bytes again.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from orchestrator.domain.batches import Part
+from orchestrator.domain.ids import SetId
+from orchestrator.domain.request_sets import SetInfo, Totals
+from orchestrator.ports import Delivery, SourceGone
+from orchestrator.spool import publish, results, source
+from orchestrator.spool.publish import Published
+from orchestrator.spool.rejects import reject
+from orchestrator.spool.results import Origin, Stretch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MEASURED = 1 << 22  # requests whose lines one call measures
+RESULTS = "results.jsonl"
+PARTS = "parts"
+
+
+class _Options(msgspec.Struct):
+    compress: str | None = None
+    compact: str | None = None
+
+
+class _Told(msgspec.Struct):
+    set: str
+    answered: int
+    failed: int
+
+
+class FolderOutbox:
+    """Implements `ports.Outbox` on folders."""
+
+    def __init__(
+        self, outbox: Path, rejected: Path, work: Path, workers: Executor, *, parallel: int = 1
+    ) -> None:
+        self._outbox = outbox
+        self._rejected = rejected
+        self._work = work
+        self._workers = workers
+        self._parallel = parallel
+        self._progress: dict[SetId, float] = {}
+
+    def progress(self, request_set: SetId) -> float | None:
+        """Return which fraction of a set's results is written; None when none are being."""
+        return self._progress.get(request_set)
+
+    async def publish(
+        self, info: SetInfo, summary: Mapping[str, object], since: str | None
+    ) -> Delivery:
+        """Write the results of a set in input order and, last, its summary; repeatable."""
+        folder = publish.born(self._outbox, info.outbox, info.id)
+        told = publish.concluded(folder)
+        if told is None:
+            origin = Origin(self._work / info.folder, self._work / (since or info.folder))
+            if since is not None and not (origin.answers / source.STATES).exists():
+                raise SourceGone(f"{origin.answers} was removed; the drop is run for itself")
+            told = await self._write(info, summary, origin, folder)
+        known = msgspec.json.decode(told, type=_Told)
+        totals = Totals(known.answered, known.failed)
+        return Delivery(info.outbox, totals, publish.digest_of(told))
+
+    async def publish_part(self, info: SetInfo, part: Part) -> None:
+        """Write one batch's results early, under `parts/`; nothing if the set is finished."""
+        folder = publish.born(self._outbox, info.outbox, info.id)
+        if publish.concluded(folder) is not None:
+            return
+        origin = Origin(self._work / info.folder, self._work / info.folder)
+        parts = publish.subfolder(folder, PARTS)
+        with publish.growing(parts, f"{part.serial:05d}.jsonl", info.id) as target:
+            await self._call(results.write_part, origin, part, target)
+
+    async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
+        """Move a refused input with its flaws to `rejected/`; repeatable."""
+        await self._call(reject, self._rejected, self._work / info.folder, info, reason, summary)
+
+    async def _write(
+        self, info: SetInfo, summary: Mapping[str, object], origin: Origin, folder: Path
+    ) -> bytes:
+        options = msgspec.json.decode(info.options, type=_Options)
+        self._progress[info.id] = 0.0
+        try:
+            stretches = await self._measure(info, origin)
+            files = {}
+            name = RESULTS if options.compress is None else f"{RESULTS}.{options.compress}"
+            with publish.growing(folder, name, info.id) as target:
+                if options.compress is None:
+                    await self._fill(info, origin, stretches, target)
+                    files[name] = await self._call(publish.digest, target)
+                else:
+                    files[name] = await self._call(
+                        results.write_packed, origin, info.requests, target, options.compress
+                    )
+            _check(info, files[name], stretches)
+            for part in sorted((folder / PARTS).glob("*.jsonl")):
+                files[f"{PARTS}/{part.name}"] = await self._call(publish.digest, part)
+        finally:
+            del self._progress[info.id]
+        return publish.conclude(folder, _summary(info, summary, stretches, files))
+
+    async def _measure(self, info: SetInfo, origin: Origin) -> list[Stretch]:
+        """Measure all results; what the stretches before it come to is each one's place."""
+        calls = [
+            partial(results.measure, origin, lo, min(lo + MEASURED, info.requests))
+            for lo in range(0, info.requests, MEASURED)
+        ]
+        return [stretch for each in await self._several(calls) for stretch in each]
+
+    async def _fill(
+        self, info: SetInfo, origin: Origin, stretches: Sequence[Stretch], target: Path
+    ) -> None:
+        calls, at = [], 0
+        for stretch in stretches:
+            calls.append(partial(results.write_stretch, origin, stretch, target, at))
+            at += stretch.bytes
+        await self._several(calls, info.id)
+
+    async def _several(
+        self, calls: Sequence[Callable[[], T]], progress: SetId | None = None
+    ) -> list[T]:
+        """Do calls in the workers, as many at once as there are workers; returns in order."""
+        found: dict[int, T] = {}
+        waiting = iter(enumerate(calls))
+
+        async def work() -> None:
+            for number, call in waiting:
+                found[number] = await self._call(call)
+                if progress is not None:
+                    self._progress[progress] = len(found) / len(calls)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._parallel, len(calls))):
+                group.create_task(work())
+        return [found[number] for number in range(len(calls))]
+
+    async def _call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, partial(fn, *args, **kwargs))
+
+
+def _check(info: SetInfo, written: Published, stretches: Sequence[Stretch]) -> None:
+    """Compare what was written with what was asked: one line for each request, to the byte."""
+    lines = sum(stretch.answered + stretch.failed for stretch in stretches)
+    if not written.lines == lines == info.requests:
+        raise results.WrongResults(
+            f"{info.outbox}: {info.requests} requests but {written.lines} result lines; "
+            "nothing was published: run `orchestrator fsck`"
+        )
+
+
+def _summary(
+    info: SetInfo,
+    told: Mapping[str, object],
+    stretches: Sequence[Stretch],
+    files: Mapping[str, Published],
+) -> Mapping[str, object]:
+    return {
+        "set": info.id,
+        "name": info.name,
+        "requests": info.requests,
+        "answered": sum(stretch.answered for stretch in stretches),
+        "failed": sum(stretch.failed for stretch in stretches),
+        **told,
+        "files": {name: asdict(file) for name, file in files.items()},
+    }

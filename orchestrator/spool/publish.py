@@ -1,0 +1,112 @@
+"""A published folder: born whole under its name, filled file by file, `summary.json` last.
+
+Readers go by `summary.json`: before it is there nothing is promised, after it nothing changes.
+
+Trouble: a name that belongs to somebody else is never touched; `OutboxTaken` says so. A crash at
+any point leaves a folder that the same calls complete.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.domain.ids import SetId
+from orchestrator.ports import OutboxTaken
+from orchestrator.spool import atomic
+
+OWNER = ".set"
+SUMMARY = "summary.json"
+FOLDER_MODE = 0o755
+FILE_MODE = 0o644
+READ_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What `summary.json` tells about one file beside it."""
+
+    bytes: int
+    sha256: str
+    lines: int
+
+
+def born(root: Path, name: str, owner: SetId) -> Path:
+    """Return the folder `name` of this set, made if it is not there; raises OutboxTaken."""
+    folder, unborn = root / name, root / f".{name}.{owner}.new"
+    if not folder.exists():
+        atomic.mkdir(unborn, FOLDER_MODE, exist_ok=True)
+        atomic.write_file(unborn / OWNER, owner.encode() + b"\n", FILE_MODE)
+        with suppress(FileExistsError):  # somebody was faster: look whose it is
+            atomic.rename_new(unborn, folder)
+    if _owner(folder) != owner:
+        if unborn.exists():
+            atomic.remove_tree(unborn)
+        raise OutboxTaken(f"{folder} belongs to somebody else; deliver under another name")
+    if unborn.exists():
+        atomic.remove_tree(unborn)
+    atomic.fsync_dir(root)
+    return folder
+
+
+def _owner(folder: Path) -> str | None:
+    try:
+        return (folder / OWNER).read_text("utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return None
+
+
+def subfolder(folder: Path, name: str) -> Path:
+    """Return a folder in a published folder, made if it is not there."""
+    inner = folder / name
+    if not inner.exists():
+        atomic.mkdir(inner, FOLDER_MODE, exist_ok=True)
+        atomic.fsync_dir(folder)
+    return inner
+
+
+@contextmanager
+def growing(folder: Path, name: str, owner: SetId) -> Iterator[Path]:
+    """Give a temporary file to be filled; it appears durably under its name at the end."""
+    temporary = folder / f".{name}.{owner}{atomic.TEMPORARY}"
+    os.close(atomic.create(temporary, FILE_MODE))
+    yield temporary
+    atomic.fsync_path(temporary)
+    atomic.rename(temporary, folder / name)
+    atomic.fsync_dir(folder)
+
+
+def digest(path: Path) -> Published:
+    """Read a file and say what it is. Runs in a worker."""
+    whole, size, lines = hashlib.sha256(), 0, 0
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(READ_BYTES):
+            whole.update(data)
+            size += len(data)
+            lines += data.count(b"\n")
+    return Published(size, whole.hexdigest(), lines)
+
+
+def conclude(folder: Path, summary: Mapping[str, object]) -> bytes:
+    """Write `summary.json`, the commit point; returns its bytes."""
+    data = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+    atomic.write_file(folder / SUMMARY, data, FILE_MODE)
+    atomic.fsync_dir(folder.parent)
+    return data
+
+
+def digest_of(summary: bytes) -> str:
+    """Return the digest of `summary.json` in hex."""
+    return hashlib.sha256(summary).hexdigest()
+
+
+def concluded(folder: Path) -> bytes | None:
+    """Return what `summary.json` says, None if the folder is not finished."""
+    try:
+        return (folder / SUMMARY).read_bytes()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,32 @@
+"""Where the URL of a resumable upload is journaled: a capability, so readable by us alone."""
+
+from pathlib import Path
+
+from orchestrator.spool import atomic
+
+SECRET_MODE = 0o600
+
+
+class SessionFile:
+    """Implements `ports.Session` on a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> str | None:
+        """Return the journaled URL, None if there is none."""
+        try:
+            return self._path.read_text("utf-8") or None
+        except FileNotFoundError:
+            return None
+
+    def save(self, url: str) -> None:
+        """Journal the URL, durably."""
+        atomic.mkdir(self._path.parent, exist_ok=True)
+        atomic.write_file(self._path, url.encode(), SECRET_MODE)
+
+    def forget(self) -> None:
+        """Take the URL away: it is used up or refused."""
+        if self._path.exists():
+            atomic.unlink(self._path, missing_ok=True)
+            atomic.fsync_dir(self._path.parent)
