@@ -19,6 +19,7 @@ from orchestrator.service.printable import printable
 COMMANDS = {
     "run": "orchestrator.cli.run:run",
     "submit": "orchestrator.cli.submit:submit",
+    "check": "orchestrator.cli.check:check",
     "status": "orchestrator.cli.status:status",
     "cancel": "orchestrator.cli.verbs:cancel",
     "pause": "orchestrator.cli.verbs:pause",
@@ -98,12 +99,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failure.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
+    except Exception as error:  # noqa: BLE001 - a bug of ours, whatever it is
+        return _bug(error)
     return code if isinstance(code, int) else failure.OK
 
 
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"orchestrator: {printable(message)}\n")
     return code
+
+
+def _bug(error: Exception) -> int:
+    """Say that we are at fault, with what a report needs; no values of variables."""
+    import traceback
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        sys.stderr.write(f"  {printable(line)}\n")
+    advice = "this is a bug: please report it with the lines above"
+    return _fail(f"{type(error).__name__}: {error}; {advice}", failure.SOFTWARE)
 
 
 def _pipe_closed() -> int:
