@@ -1,6 +1,8 @@
-"""A local emulator of the Gemini Batch and Files API: the provider as plain objects, and HTTP over them.
+"""A local emulator of the Gemini Batch and Files API: the provider as plain objects, and HTTP over
+them.
 
-`Emulator(settings, clock=…, state_dir=…)` is the provider; `create_app(emulator)` serves it. It never pretends to be a model.
+`Emulator(settings, clock=…, state_dir=…)` is the provider; `create_app(emulator)` serves it. It
+never pretends to be a model.
 """
 
 from orchestrator.emulator.faults import Fault, Plan

@@ -1,4 +1,6 @@
-"""The admin door under `/__emulator__/`: books, clock, faults, keys, and moving a job by hand. JSON in and out, no key."""
+"""The admin door under `/__emulator__/`: books, clock, faults, keys, and moving a job by hand.
+JSON in and out, no key.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -60,19 +62,19 @@ async def _ledger(emulator: Emulator, request: web.Request) -> web.StreamRespons
     return _json(emulator.meter.report(request.query.get("project")))
 
 
-async def _jobs(emulator: Emulator, request: web.Request) -> web.StreamResponse:
+async def _jobs(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     return _json({"jobs": [msgspec.to_builtins(job) for job in emulator.jobs.jobs.values()]})
 
 
-async def _files(emulator: Emulator, request: web.Request) -> web.StreamResponse:
+async def _files(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     return _json({"files": [msgspec.to_builtins(file) for file in emulator.files.files.values()]})
 
 
-async def _calls(emulator: Emulator, request: web.Request) -> web.StreamResponse:
+async def _calls(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     return _json({"calls": emulator.calls.shown()})
 
 
-async def _faults(emulator: Emulator, request: web.Request) -> web.StreamResponse:
+async def _faults(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     return _json({"faults": [msgspec.to_builtins(entry) for entry in emulator.faults.entries]})
 
 
@@ -86,7 +88,7 @@ async def _add_faults(emulator: Emulator, request: web.Request) -> web.StreamRes
     return await _faults(emulator, request)
 
 
-async def _clear_faults(emulator: Emulator, request: web.Request) -> web.StreamResponse:
+async def _clear_faults(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     emulator.faults.clear()
     return _json({})
 

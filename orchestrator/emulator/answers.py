@@ -1,8 +1,10 @@
-"""Answers that never pretend to be a model: deterministic from the request's body, and they say whose they are.
+"""Answers that never pretend to be a model: deterministic from the request's body, and they say
+whose they are.
 
-Every text begins with `[emulator]` and bears the first 16 hex digits of the body's digest and an excerpt of the prompt, so a
-test can pair an answer with its request. Words in a prompt steer the answer: `EMULATOR:BLOCK`, `EMULATOR:SAFETY`,
-`EMULATOR:MAX_TOKENS`, `EMULATOR:RECITATION`, `EMULATOR:ERROR=3` (a failed row with that google.rpc code).
+Every text begins with `[emulator]` and bears the first 16 hex digits of the body's digest and an
+excerpt of the prompt, so a test can pair an answer with its request. Words in a prompt steer the
+answer: `EMULATOR:BLOCK`, `EMULATOR:SAFETY`, `EMULATOR:MAX_TOKENS`, `EMULATOR:RECITATION`,
+`EMULATOR:ERROR=3` (a failed row with that google.rpc code).
 """
 
 import base64
@@ -32,7 +34,9 @@ _FLOATS = [f"{((step + 0.5) / (_STEPS / 2) - 1) * 3**0.5:.7f}" for step in range
 
 
 def own_error(body: dict[str, Any], kind: str) -> tuple[int, str] | None:
-    """Find what the service would only find when it runs the request: (google.rpc code, message)."""
+    """Find what the service would only find when it runs the request: (google.rpc code,
+    message).
+    """
     if kind == "embed":
         content = body.get("content")
         if not isinstance(content, dict) or not content.get("parts"):
@@ -96,7 +100,9 @@ def generate(body: dict[str, Any], model: str, digest: bytes, tokens: int) -> di
 def embed(
     body: dict[str, Any], digest: bytes, tokens: int, dimensions: int, style: str
 ) -> dict[str, Any]:
-    """Write an EmbedContentResponse of the asked dimensionality; equal bodies have equal vectors."""
+    """Write an EmbedContentResponse of the asked dimensionality; equal bodies have equal
+    vectors.
+    """
     config = pick(body, "embed_content_config", "embedContentConfig") or {}
     asked = pick(body, "output_dimensionality", "outputDimensionality") or pick(
         config, "output_dimensionality", "outputDimensionality"

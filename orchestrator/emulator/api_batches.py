@@ -106,7 +106,6 @@ async def patch(context: Context) -> web.StreamResponse:
     emulator.jobs.change(job)
     shown = metadata(
         job,
-        now=emulator.clock.wall(),
         stale=False,
         output=None,
         progress=0.0,

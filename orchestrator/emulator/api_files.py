@@ -9,7 +9,7 @@ from aiohttp import web
 from orchestrator.emulator import bodies, faults
 from orchestrator.emulator.clock import stamp_micros
 from orchestrator.emulator.context import Context, page_token
-from orchestrator.emulator.jobs import Job
+from orchestrator.emulator.job import Job
 from orchestrator.emulator.refusals import Refusal, entity_not_found, forbidden_file, invalid
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
@@ -92,7 +92,7 @@ async def register(context: Context) -> web.StreamResponse:
     return context.json({"files": [files.view(file, context.base_url) for file in made]})
 
 
-async def create(context: Context) -> web.StreamResponse:
+async def create(_context: Context) -> web.StreamResponse:
     """Refuse a file without bytes."""
     raise invalid("* CreateFileRequest.file: no content was uploaded; use /upload/.../files\n")
 
@@ -122,7 +122,7 @@ async def _stream(context: Context, job: Job) -> web.StreamResponse:
         ranged = _RANGE.match(context.request.headers.get("Range", ""))
     need_size = ranged is not None or unknowns.download_length
     size = await _size(context, job) if need_size else None
-    answer = _head(context)
+    answer = _head()
     first, last = 0, None if size is None else size - 1
     if ranged is not None and size is not None:
         first = int(ranged.group(1))
@@ -183,7 +183,7 @@ async def _size(context: Context, job: Job) -> int:
     return job.output_size
 
 
-def _head(context: Context) -> web.StreamResponse:
+def _head() -> web.StreamResponse:
     answer = web.StreamResponse()
     answer.headers["Content-Type"] = "application/jsonl"
     answer.headers["Content-Disposition"] = "attachment"

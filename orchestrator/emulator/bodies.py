@@ -1,4 +1,6 @@
-"""Reads request bodies: strict JSON first, then the lenient dialect (single quotes) that the guide's own curl sends."""
+"""Reads request bodies: strict JSON first, then the lenient dialect (single quotes) that the
+guide's own curl sends.
+"""
 
 import re
 from typing import Any

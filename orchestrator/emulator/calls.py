@@ -8,7 +8,9 @@ KEEP_EVERY = 200
 
 
 class Calls:
-    """How often each endpoint was called and what it answered; 0 means that the connection was cut instead."""
+    """How often each endpoint was called and what it answered; 0 means that the connection was
+    cut instead.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

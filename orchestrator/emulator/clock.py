@@ -1,7 +1,8 @@
-"""Two times: the wall, which clients see in timestamps, and the age of jobs, which a speed can hurry.
+"""Two times: the wall, which clients see in timestamps, and the age of jobs, which a speed can
+hurry.
 
-`wall` is the caller's clock plus whatever was advanced by hand, in nanoseconds since 1970.
-`age` is in seconds: it runs `speed` times as fast as the wall, and an advance moves both alike.
+`wall` is the caller's clock plus whatever was advanced by hand, in nanoseconds since 1970. `age` is
+in seconds: it runs `speed` times as fast as the wall, and an advance moves both alike.
 """
 
 from collections.abc import Callable

@@ -25,6 +25,7 @@ class Context:
     body: bytes = b""
     project: str = ""
     fired: list[Fault] = field(default_factory=list)
+    took_ms: int = 0
 
     @property
     def version(self) -> str:
@@ -37,7 +38,9 @@ class Context:
         return f"{self.request.scheme}://{self.request.host}"
 
     def query(self, name: str) -> str | None:
-        """Read a query parameter in either spelling, with or without the dollar of system parameters."""
+        """Read a query parameter in either spelling, with or without the dollar of system
+        parameters.
+        """
         query = self.request.query
         for spelling in (name, f"${name}"):
             if spelling in query:

@@ -1,4 +1,6 @@
-"""From the body of a create to a job: checks in the service's order, all or nothing, and the faults that a create can meet."""
+"""From the body of a create to a job: checks in the service's order, all or nothing, and the
+faults that a create can meet.
+"""
 
 import os
 from collections.abc import Callable
@@ -10,10 +12,12 @@ import msgspec
 
 from orchestrator.emulator import bodies, faults
 from orchestrator.emulator.bodies import pick
+from orchestrator.emulator.fates import doomed
 from orchestrator.emulator.faults import ROW_ACTIONS, Fault, FaultBook
 from orchestrator.emulator.files import Files
 from orchestrator.emulator.intake import Taken, Terms, take_file, take_inline
-from orchestrator.emulator.jobs import CANCELLED, EXPIRED, FAILED, Fate, Job, Jobs, Order
+from orchestrator.emulator.job import FAILED, Job, Order
+from orchestrator.emulator.jobs import Jobs
 from orchestrator.emulator.limits import Limits
 from orchestrator.emulator.refusals import Refusal, invalid, model_not_found
 from orchestrator.emulator.settings import EMBED, GENERATE, EmulatorSettings
@@ -61,6 +65,17 @@ class Asked:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A create whose requests were taken, but which is not accepted yet."""
+
+    asked: Asked
+    batch: dict[str, Any]
+    fired: list[Fault]
+    taken: Taken
+    input_file: str | None
+
+
 class Creator:
     """Makes jobs."""
 
@@ -90,13 +105,14 @@ class Creator:
         if batch is None:
             raise invalid("* batch: batch is not specified\n")
         self._taking += 1
-        draft = f"draft-{self._taking}"
+        name = f"draft-{self._taking}"
         try:
-            taken, input_file = await self._take(asked, batch, draft, fired)
-            return self._accept(asked, batch, taken, input_file, draft, fired, wall)
+            taken, input_file = await self._take(asked, batch, name, fired)
+            draft = Draft(asked=asked, batch=batch, fired=fired, taken=taken, input_file=input_file)
+            return self._accept(draft, name, wall)
         finally:
             for suffix in ("in", "rows"):
-                self._draft(draft, suffix).unlink(missing_ok=True)
+                self._draft(name, suffix).unlink(missing_ok=True)
 
     def _check_model(self, asked: Asked) -> None:
         model = self._settings.model(asked.model)
@@ -113,7 +129,7 @@ class Creator:
         name = pick(config, "file_name", "fileName")
         spool, rows = self._draft(draft, "in"), self._draft(draft, "rows")
         terms = self._terms(asked, fired)
-        self._check_display_name(batch)
+        self._check_batch(asked, batch)
         if name:
             file_id = self._open_input(asked.project, str(name), spool)
             return await take_file(spool, rows, terms), file_id
@@ -141,7 +157,11 @@ class Creator:
         os.link(self._files.blob(file), spool)
         return file.id
 
-    def _check_display_name(self, batch: dict[str, Any]) -> None:
+    def _check_batch(self, asked: Asked, batch: dict[str, Any]) -> None:
+        hook = "webhook_config" if "webhook_config" in batch else "webhookConfig"
+        if asked.kind == "embed" and hook in batch and not self._settings.unknowns.webhook_on_embed:
+            text = f"Invalid JSON payload received. Unknown name \"{hook}\" at 'batch': "
+            raise invalid(text + "Cannot find field.", [("batch", text + "Cannot find field.")])
         most = self._settings.unknowns.batch_display_name_chars
         name = pick(batch, "display_name", "displayName") or ""
         if most and len(name) > most:
@@ -169,60 +189,49 @@ class Creator:
             error_fates=frozenset(i for i, rule in enumerate(rules, 1) if rule.do in errors),
         )
 
-    def _accept(
-        self,
-        asked: Asked,
-        batch: dict[str, Any],
-        taken: Taken,
-        input_file: str | None,
-        draft: str,
-        fired: list[Fault],
-        wall: int | None,
-    ) -> list[Job]:
-        over = self._over_quota(asked, taken)
+    def _accept(self, draft: Draft, name: str, wall: int | None) -> list[Job]:
+        over = self._over_quota(draft)
         if over is not None and self._settings.unknowns.quota_checked == "at create":
             raise over
-        twin = faults.of(fired, "twin")
+        twin = faults.of(draft.fired, "twin")
         copies = 1 + (max(twin.count, 1) if twin is not None else 0)
         jobs = []
         for copy in range(copies):
             number = self._jobs.next_number()
             for suffix in ("in", "rows"):
-                os.link(self._draft(draft, suffix), self._place(number, suffix))
-            order = self._order(asked, batch, taken, fired, number)
-            fate = order.fate
+                os.link(self._draft(name, suffix), self._place(number, suffix))
+            order = self._order(draft, number)
             if over is not None:
-                fate.end, fate.code = FAILED, 8
-                fate.message = "Enqueued token quota exceeded for this model."
+                order.fate.end, order.fate.code = FAILED, 8
+                order.fate.message = "Enqueued token quota exceeded for this model."
             origin = "twin" if copy else "late" if wall is not None else "create"
-            order = replace(order, input_file=input_file, origin=origin)
-            jobs.append(self._jobs.create(order, wall))
+            jobs.append(self._jobs.create(replace(order, origin=origin), wall))
         return jobs
 
-    def _over_quota(self, asked: Asked, taken: Taken) -> Refusal | None:
+    def _over_quota(self, draft: Draft) -> Refusal | None:
         try:
-            self._limits.check_job(asked.project, asked.model, taken.tokens)
+            self._limits.check_job(draft.asked.project, draft.asked.model, draft.taken.tokens)
         except Refusal as refusal:
             return refusal
         return None
 
-    def _order(
-        self, asked: Asked, batch: dict[str, Any], taken: Taken, fired: list[Fault], number: int
-    ) -> Order:
+    def _order(self, draft: Draft, number: int) -> Order:
+        batch = draft.batch
         webhook = pick(batch, "webhook_config", "webhookConfig") or {}
-        rename = faults.of(fired, "rename")
+        rename = faults.of(draft.fired, "rename")
         name = rename.text if rename is not None else pick(batch, "display_name", "displayName")
         return Order(
-            project=asked.project,
-            kind=asked.kind,
-            model=asked.model,
-            count=taken.count,
-            tokens=taken.tokens,
-            row_errors=taken.errors,
-            fate=doomed(self._jobs.plan(number), fired),
-            rules=[fault for fault in fired if fault.do in ROW_ACTIONS],
+            project=draft.asked.project,
+            kind=draft.asked.kind,
+            model=draft.asked.model,
+            count=draft.taken.count,
+            tokens=draft.taken.tokens,
+            row_errors=draft.taken.errors,
+            fate=doomed(self._jobs.plan(number), draft.fired),
+            rules=[fault for fault in draft.fired if fault.do in ROW_ACTIONS],
             display_name=name,
             priority=int(batch.get("priority") or 0),
+            input_file=draft.input_file,
             uris=tuple(webhook.get("uris") or ()),
             user_metadata=pick(webhook, "user_metadata", "userMetadata") or {},
         )
@@ -242,53 +251,9 @@ def _inlined(body: bytes) -> list[tuple[bytes, bytes | None]]:
     for index, item in enumerate(listed):
         if bytes(item.request) in {b"", b"null"}:
             raise invalid(
-                f"* batch.input_config.requests.requests[{index}].request: request is not specified\n"
+                f"* batch.input_config.requests.requests[{index}].request: "
+                "request is not specified\n"
             )
         metadata = bytes(item.metadata)
         pairs.append((bytes(item.request), None if metadata in {b"", b"null"} else metadata))
     return pairs
-
-
-def doomed(fate: Fate, fired: list[Fault]) -> Fate:
-    """Change how a job will go by the faults that its create met."""
-    for fault in fired:
-        match fault.do:
-            case "fail":
-                fate.end, fate.code, fate.message = FAILED, fault.code or 13, fault.message
-                fate.details = list(fault.details)
-            case "expire":
-                fate.end = EXPIRED
-            case "cancelled":
-                fate.end = CANCELLED
-            case "stuck":
-                fate.stuck = True
-                fate.pending = -1.0 if fault.text == "pending" else fate.pending
-            case "state":
-                fate.unknown_state = fault.text or "BATCH_STATE_PAUSED"
-            case "timing":
-                fate.pending = (
-                    fault.pending_seconds if fault.pending_seconds is not None else fate.pending
-                )
-                fate.running = (
-                    fault.running_seconds if fault.running_seconds is not None else fate.running
-                )
-                fate.skip_running = fault.text == "skip running" or fate.skip_running
-            case "vanish":
-                fate.vanish_after = fault.seconds
-            case "late_output":
-                fate.output_after = fault.seconds
-            case "hide_new":
-                fate.hide_for = fault.seconds
-            case "lag_get":
-                fate.get_lag = fault.seconds
-            case "shuffle":
-                fate.shuffle = True
-            case "cut_last_line":
-                fate.cut_last_line = True
-            case "partial":
-                fate.served_fraction = fault.fraction
-            case "skew":
-                fate.skew = fault.seconds
-            case _:
-                pass
-    return fate

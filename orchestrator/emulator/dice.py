@@ -25,7 +25,7 @@ class Dice:
 
     def letters(self, length: int, *words: object) -> str:
         """Draw lower-case letters and digits."""
-        value = int.from_bytes(self._digest(32, words), "big")
+        value = int.from_bytes(self._digest(32, words) + self._digest(32, (*words, "more")), "big")
         drawn = []
         for _ in range(length):
             value, index = divmod(value, len(_ALPHABET))

@@ -1,8 +1,9 @@
 """Scripted bad manners: what to do wrong, to which call, how often.
 
-A `Fault` names an action (`do`) and whom it hits. One endpoint call is one draw: faults are matched in the order of the plan,
-and each that matches fires. Chance comes from the seed, so a run can be repeated.
-Trouble: an unknown action or field is refused when the fault is added, with the known ones named.
+A `Fault` names an action (`do`) and whom it hits. One endpoint call is one draw: faults are matched
+in the order of the plan, and each that matches fires. Chance comes from the seed, so a run can be
+repeated. Trouble: an unknown action or field is refused when the fault is added, with the known
+ones named.
 """
 
 from collections.abc import Iterable
@@ -99,7 +100,9 @@ ACTIONS = CALL_ACTIONS | LIST_ACTIONS | JOB_ACTIONS | ROW_ACTIONS | FILE_ACTIONS
 class Fault(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """One scripted fault. `docs/emulator.md` says what each action does and which parameters it reads."""
+    """One scripted fault. `docs/emulator.md` says what each action does and which parameters it
+    reads.
+    """
 
     do: str
     on: str = ""
@@ -208,7 +211,9 @@ class FaultBook:
         return fired
 
     def hits_row(self, fault: Fault, job: int, ordinal: int, key: str | None) -> bool:
-        """Say whether a row action hits a row: by its key, and by ordinals or a share of all rows."""
+        """Say whether a row action hits a row: by its key, and by ordinals or a share of all
+        rows.
+        """
         if fault.key != "*" and not fnmatchcase(key or "", fault.key):
             return False
         if isinstance(fault.rows, list):

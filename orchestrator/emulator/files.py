@@ -1,10 +1,10 @@
-"""The Files API as objects: resumable sessions that become files, and files that expire, are deleted or vanish.
+"""The Files API as objects: resumable sessions that become files, and files that expire, are
+deleted or vanish.
 
-Blobs lie in `<state_dir>/files`, unfinished uploads in `<state_dir>/uploads`; the journal has the rest.
-Times are nanoseconds on the wall (`clock.py`).
+Blobs lie in `<state_dir>/files`, unfinished uploads in `<state_dir>/uploads`; the journal has the
+rest. Times are nanoseconds on the wall (`clock.py`).
 """
 
-import base64
 import hashlib
 import os
 import re
@@ -13,60 +13,14 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.emulator.clock import NS, EmulatorClock, stamp, stamp_micros
+from orchestrator.emulator.clock import NS, EmulatorClock
 from orchestrator.emulator.dice import Dice
+from orchestrator.emulator.file import FileRecord, Session, view
 from orchestrator.emulator.journal import Journal
 from orchestrator.emulator.refusals import Refusal, forbidden_file, invalid, over_quota
 from orchestrator.emulator.settings import EmulatorSettings
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")
-
-
-class FileRecord(msgspec.Struct, kw_only=True):
-    """One uploaded (or registered) file. `active_at` is when PROCESSING ends; `gone_at` when it vanishes by a fault."""
-
-    number: int
-    id: str
-    project: str
-    size: int
-    sha256: str
-    mime_type: str
-    created: int
-    received: int
-    expires: int
-    display_name: str | None = None
-    source: str = "UPLOADED"
-    active_at: int = 0
-    failed: bool = False
-    deleted: bool = False
-    gone_at: int | None = None
-    gs_uri: str | None = None
-
-
-class Session(msgspec.Struct, kw_only=True):
-    """One resumable upload: `received` counts the bytes that are committed to its part file."""
-
-    number: int
-    id: str
-    project: str
-    mime_type: str
-    created: int
-    declared: int | None = None
-    name: str | None = None
-    display_name: str | None = None
-    status: str = "active"
-    file_id: str | None = None
-    received: int = 0
-    turn: int = 0
-    digest: Any = None
-
-    def record(self) -> dict[str, Any]:
-        """Write what the journal needs; the bytes speak for themselves."""
-        return {
-            name: getattr(self, name)
-            for name in self.__struct_fields__
-            if name not in {"digest", "turn", "received"}
-        }
 
 
 class Files:
@@ -157,16 +111,20 @@ class Files:
         self._keep(session)
 
     def rewind(self, session: Session, size: int) -> None:
-        """Keep only what is committed after a cut: `size` bytes, aligned down to the granularity."""
+        """Keep only what is committed after a cut: `size` bytes, aligned down to the
+        granularity.
+        """
         kept = size - size % self._settings.upload_granularity
         part = self.part(session)
         if part.exists() and part.stat().st_size > kept:
             os.truncate(part, kept)
         session.received = kept
-        session.digest = hashlib.sha256() if kept == 0 else None
+        session.digest = None
 
     def finish(self, session: Session, sha256: str) -> FileRecord:
-        """Turn a session's bytes into a file, or refuse it (the name may have been taken meanwhile)."""
+        """Turn a session's bytes into a file, or refuse it (the name may have been taken
+        meanwhile).
+        """
         if session.name is not None and self._is_taken(session.name):
             raise self._taken(session.name)
         self._check_size(session.project, session.received)
@@ -246,10 +204,14 @@ class Files:
 
     def is_there(self, file: FileRecord) -> bool:
         """Say whether a file can be seen now."""
-        now = self._clock.wall()
-        if file.deleted or now >= file.expires:
+        return self.files.get(file.id) is file and self.was_there(file.id, self._clock.wall())
+
+    def was_there(self, id_: str, wall: int) -> bool:
+        """Say whether a file could be read at a moment that may have passed."""
+        file = self.files.get(id_)
+        if file is None or file.deleted or wall >= file.expires:
             return False
-        return file.gone_at is None or now < file.gone_at
+        return file.gone_at is None or wall < file.gone_at
 
     def state(self, file: FileRecord) -> str:
         """Say PROCESSING, ACTIVE or FAILED."""
@@ -266,25 +228,8 @@ class Files:
         )
 
     def view(self, file: FileRecord, base_url: str) -> dict[str, Any]:
-        """Write a File as the service does: int64 as text, the hash as base64 of its hex digits."""
-        shown: dict[str, Any] = {"name": f"files/{file.id}"}
-        if file.display_name:
-            shown["displayName"] = file.display_name
-        shown |= {"mimeType": file.mime_type}
-        if file.size:
-            shown["sizeBytes"] = str(file.size)
-        shown |= {
-            "createTime": stamp_micros(file.created),
-            "updateTime": stamp_micros(file.created),
-            "expirationTime": stamp(file.expires),
-            "sha256Hash": base64.b64encode(file.sha256.encode()).decode(),
-            "uri": file.gs_uri or f"{base_url}/v1beta/files/{file.id}",
-            "state": self.state(file),
-            "source": file.source,
-        }
-        if self.state(file) == "FAILED":
-            shown["error"] = {"code": 13, "message": "The file could not be processed."}
-        return shown
+        """Write a File as the service does."""
+        return view(file, self.state(file), base_url)
 
     def _check_metadata(self, name: str | None, display_name: str | None) -> None:
         if name is not None and not NAME.match(name):

@@ -1,6 +1,7 @@
 """Makes an instance that validates against a response schema, from the request's digest alone.
 
-Reads both the service's own Schema (`type: "OBJECT"`, either casing of its fields) and JSON Schema, `$ref` and `$defs` included.
+Reads both the service's own Schema (`type: "OBJECT"`, either casing of its fields) and JSON Schema,
+`$ref` and `$defs` included.
 """
 
 from hashlib import blake2b
@@ -135,8 +136,7 @@ class _Maker:
         drawn = float(low) + (self._draw(path) % 101) / 100 * (float(high) - float(low))
         multiple = schema.get("multipleOf")
         if multiple:
-            least = -(-float(low) // float(multiple)) * float(multiple)
-            return least
+            return -(-float(low) // float(multiple)) * float(multiple)
         return float(max(-(-float(low) // 1), drawn // 1)) if whole else round(drawn, 6)
 
     def _draw(self, path: str) -> int:

@@ -14,6 +14,7 @@ import msgspec
 from orchestrator.emulator import answers
 from orchestrator.emulator.lines import LINE_FLAWS_MAX, LineFlaw, Request, read_line, split
 from orchestrator.emulator.prompts import prompt_tokens
+from orchestrator.emulator.quick import quick_tokens
 from orchestrator.emulator.refusals import invalid
 from orchestrator.emulator.rows import OWN_ERROR, RECORD, body_digest, key_digest
 
@@ -32,7 +33,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What holds for a job's lines: its kind, its model, the walls, and how a row's fate is picked."""
+    """What holds for a job's lines: its kind, its model, the walls, and how a row's fate is
+    picked.
+    """
 
     kind: str
     model: str
@@ -55,9 +58,12 @@ class Taker:
         ordinal = self.count
         identity = request.identity()
         fate = self._terms.pick(ordinal, identity)
-        tokens = prompt_tokens(request.body, self._terms.kind)
-        if fate == 0 and answers.own_error(request.body, self._terms.kind) is not None:
-            fate = OWN_ERROR
+        tokens = request.tokens
+        if tokens is None:
+            body = request.body()
+            tokens = prompt_tokens(body, self._terms.kind)
+            if fate == 0 and answers.own_error(body, self._terms.kind) is not None:
+                fate = OWN_ERROR
         self.count += 1
         self.tokens += tokens
         self.errors += fate == OWN_ERROR or fate in self._terms.error_fates
@@ -116,7 +122,7 @@ def take_inline(
     offset = 0
     with spool.open("wb") as lines, rows.open("wb") as out:
         for raw, metadata in requests:
-            request = Request(raw, msgspec.json.decode(raw), None, metadata)
+            request = Request(raw, None, metadata, quick_tokens(raw, terms.kind))
             try:
                 _check_model(request, terms)
             except LineFlaw as flaw:
@@ -137,8 +143,10 @@ def _one_line(raw: bytes) -> bytes:
 
 
 def _check_model(request: Request, terms: Terms) -> None:
-    asked = request.body.get("model")
-    if terms.line_model == "refused" and asked and asked.removeprefix("models/") != terms.model:
+    if terms.line_model != "refused":
+        return
+    asked = request.body().get("model")
+    if asked and asked.removeprefix("models/") != terms.model:
         raise LineFlaw(f"model {asked} does not match the batch's model models/{terms.model}")
 
 

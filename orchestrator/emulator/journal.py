@@ -1,8 +1,10 @@
-"""What the emulator must still know after it was killed: one JSON line per change, the last one of a record counts.
+"""What the emulator must still know after it was killed: one JSON line per change, the last one of
+a record counts.
 
-A line is written before the answer that tells of it. It is handed to the kernel, not forced to the disk: that survives
-SIGKILL of the emulator, and a power cut of the machine is not what it emulates.
-Trouble: a torn last line is dropped; any other unreadable line stops the start and names the file and line.
+A line is written before the answer that tells of it. It is handed to the kernel, not forced to the
+disk: that survives SIGKILL of the emulator, and a power cut of the machine is not what it emulates.
+Trouble: a torn last line is dropped; any other unreadable line stops the start and names the file
+and line.
 """
 
 import os
@@ -33,7 +35,9 @@ class Journal:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def records(self, kind: str) -> Iterator[tuple[str, msgspec.Raw]]:
-        """Yield (id, record) of one kind, oldest first, as they were when the journal was opened."""
+        """Yield (id, record) of one kind, oldest first, as they were when the journal was
+        opened.
+        """
         for entry in self._latest.values():
             if entry.kind == kind:
                 yield entry.id, entry.record

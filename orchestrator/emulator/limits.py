@@ -3,7 +3,8 @@
 from collections import deque
 
 from orchestrator.emulator.clock import NS, EmulatorClock
-from orchestrator.emulator.jobs import CANCELLED, Job, Jobs
+from orchestrator.emulator.job import CANCELLED, Job
+from orchestrator.emulator.jobs import Jobs
 from orchestrator.emulator.refusals import over_quota
 from orchestrator.emulator.settings import EmulatorSettings
 
@@ -38,7 +39,9 @@ class Limits:
             raise over_quota(retry_seconds=self._retry())
 
     def active(self, project: str) -> list[Job]:
-        """List the jobs that count: all that have not ended, and cancelled ones where cancelling frees nothing."""
+        """List the jobs that count: all that have not ended, and cancelled ones where cancelling
+        frees nothing.
+        """
         mine = [job for job in self._jobs.active.values() if job.project == project]
         if self._settings.unknowns.cancel_frees_quota:
             return mine

@@ -1,6 +1,7 @@
 """Reads input lines: one request a line, checked as the service's line parser checks them.
 
-Shapes: `{"key": text, "request": {…}, "metadata": {…}}`; other names beside them are let through. A blank line is skipped.
+Shapes: `{"key": text, "request": {…}, "metadata": {…}}`; other names beside them are let through. A
+blank line is skipped.
 """
 
 import os
@@ -11,10 +12,12 @@ from typing import Any
 import msgspec
 
 from orchestrator.emulator.bodies import strict_form
+from orchestrator.emulator.quick import quick_tokens
 from orchestrator.emulator.validate import Step, check
 
 BLOCK = 1 << 20
 LINE_FLAWS_MAX = 100
+KINDS = {"GenerateContentRequest": "generate", "EmbedContentRequest": "embed"}
 
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null"})
@@ -34,20 +37,30 @@ class LineFlaw(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of a batch: its raw body, the body decoded, and its identity as it was given."""
+    """One request of a batch: its raw body, and its identity as it was given.
+
+    `tokens` are those of its prompt when it is an ordinary request, else None.
+    """
 
     raw: bytes
-    body: dict[str, Any]
     key: bytes | None
     metadata: bytes | None
+    tokens: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Decode the body."""
+        decoded: dict[str, Any] = _any_decoder.decode(self.raw)
+        return decoded
 
     def identity(self) -> str | None:
-        """Say the key by which a client knows the request: `key`, else `metadata.key`, else none."""
+        """Say the key by which a client knows the request: `key`, else `metadata.key`, else
+        none.
+        """
         if self.key is not None:
-            return str(msgspec.json.decode(self.key))
+            return str(_any_decoder.decode(self.key))
         if self.metadata is None:
             return None
-        found = msgspec.json.decode(self.metadata).get("key")
+        found = _any_decoder.decode(self.metadata).get("key")
         return None if found is None else str(found)
 
 
@@ -56,7 +69,9 @@ _any_decoder = msgspec.json.Decoder()
 
 
 def split(fd: int, size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield blocks of (offset, line) from a file, split on the newline byte only, never the whole file at once."""
+    """Yield blocks of (offset, line) from a file, split on the newline byte only, never the
+    whole file at once.
+    """
     at, rest = 0, b""
     while at < size:
         block = os.pread(fd, min(BLOCK, size - at), at)
@@ -81,20 +96,22 @@ def _placed(lines: list[bytes], start: int) -> list[tuple[int, bytes]]:
 
 
 def read_line(line: bytes, message: str, line_bytes_max: int = 0) -> Request:
-    """Read and check a line against GenerateContentRequest or EmbedContentRequest; raises LineFlaw."""
+    """Read and check a line against GenerateContentRequest or EmbedContentRequest; raises
+    LineFlaw.
+    """
     if line_bytes_max and len(line) > line_bytes_max:
         raise LineFlaw(f"line is too long: {len(line)} bytes, at most {line_bytes_max}")
     parts = _decoded(line)
     if bytes(parts.request) in _NOTHING:
         raise LineFlaw("No request specified")
     raw = bytes(parts.request)
-    body = _any_decoder.decode(raw)
-    flaws = check(body, message)
+    tokens = quick_tokens(raw, KINDS[message])
+    flaws = check(_any_decoder.decode(raw), message) if tokens is None else ()
     if flaws:
         first = flaws[0]
         column = column_of(line, ("request", *first.trail))
         raise LineFlaw(f"invalid JSON, near column {column}: {first.line_text}")
-    return Request(raw, body, _key(line, parts), _metadata(line, parts))
+    return Request(raw, _key(line, parts), _metadata(line, parts), tokens)
 
 
 def _decoded(line: bytes) -> Line:
@@ -143,7 +160,9 @@ def _metadata(line: bytes, parts: Line) -> bytes | None:
 
 
 def column_of(line: bytes, trail: tuple[Step, ...]) -> int:
-    """Find the column, from 1, just after the colon (or at the item) that a trail of keys and indexes leads to."""
+    """Find the column, from 1, just after the colon (or at the item) that a trail of keys and
+    indexes leads to.
+    """
     text = line.decode("utf-8", "replace")
     at = 0
     for step in trail:

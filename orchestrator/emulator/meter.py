@@ -1,35 +1,45 @@
 """The ledger: what was accepted, executed and billed, how often, for whom.
 
-A request is known by its project, its model, the digest of its body as it stood on the wire, and its identity (the key, or `#`
-and its ordinal in the job). It is *accepted* when a job holds it, *executed and billed* when the job ended and answered it
-without an error. The rows of all jobs are read from disk in passes, so memory stays flat however many there are.
+A request is known by its project, its model, the digest of its body as it stood on the wire, and
+its identity (the key, or `#` and its ordinal in the job). It is *accepted* when a job holds it,
+*executed and billed* when the job ended and answered it without an error. The rows of all jobs are
+read from disk in passes, so memory stays flat however many there are.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.emulator.calls import Calls
 from orchestrator.emulator.files import Files
-from orchestrator.emulator.jobs import SUCCEEDED, Job, Jobs
+from orchestrator.emulator.job import Job
+from orchestrator.emulator.jobs import Jobs
 from orchestrator.emulator.rows import OWN_ERROR, Row, read_rows
 
-PASS_ROWS = 500_000
+PASS_ROWS = 100_000
+REPEATED_MAX = 1000
+JOBS_SHOWN_MAX = 100
 ERRORS = frozenset({"row_error", "row_empty_error"})
 
+Identity = tuple[str, str, bytes, int]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Request:
-    """How often one request was taken, and in which jobs."""
+    """How often one request was taken, and in which jobs (the first hundred)."""
 
     project: str
     model: str
     body: str
     key: str
-    accepted: int
-    executed: int
-    jobs: tuple[str, ...]
+    accepted: int = 0
+    executed: int = 0
+    jobs: list[str] = field(default_factory=list)
+
+    def shown(self) -> dict[str, Any]:
+        """Write it as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Meter:
@@ -51,48 +61,17 @@ class Meter:
 
     def requests(self, project: str | None = None) -> Iterator[Request]:
         """Yield every distinct request with its counts, in passes of bounded memory."""
-        jobs = [job for job in self._jobs.jobs.values() if project in {None, job.project}]
-        passes = max(sum(job.count for job in jobs) // PASS_ROWS + 1, 1)
+        jobs = self._of(project)
+        passes = sum(job.count for job in jobs) // PASS_ROWS + 1
         for turn in range(passes):
-            yield from self._pass(jobs, turn, passes)
-
-    def _pass(self, jobs: list[Job], turn: int, passes: int) -> Iterator[Request]:
-        found: dict[tuple[str, str, bytes, int], list[Any]] = {}
-        for job in jobs:
-            for ordinal, row in enumerate(read_rows(self._place(job.number, "rows"))):
-                if _bucket(row.body, passes) == turn:
-                    entry = found.setdefault(
-                        (job.project, job.model, row.body, row.key), [0, 0, ()]
-                    )
-                    entry[0] += 1
-                    entry[1] += self.executed(job, ordinal, row)
-                    if len(entry[2]) < 100:
-                        entry[2] = (*entry[2], job.id)
-        for (owner, model, body, key), (accepted, executed, ids) in found.items():
-            yield Request(owner, model, body.hex(), f"{key:016x}", accepted, executed, ids)
+            yield from self._pass(jobs, _shared(turn, passes)).values()
 
     def report(self, project: str | None = None) -> dict[str, Any]:
-        """Add up the books: requests, money at stake, jobs and files left behind, calls."""
-        totals = {
-            "distinct": 0,
-            "accepted": 0,
-            "executed": 0,
-            "accepted_again": 0,
-            "executed_again": 0,
-        }
-        repeated: list[dict[str, Any]] = []
-        for request in self.requests(project):
-            totals["distinct"] += 1
-            totals["accepted"] += request.accepted
-            totals["executed"] += request.executed
-            totals["accepted_again"] += request.accepted - 1
-            totals["executed_again"] += max(request.executed - 1, 0)
-            if request.accepted > 1 and len(repeated) < 1000:
-                repeated.append(shown(request))
-        jobs = [job for job in self._jobs.jobs.values() if project in {None, job.project}]
+        """Add up the books: requests, tokens, jobs and files left behind, calls."""
+        jobs = self._of(project)
         return {
-            "requests": totals,
-            "repeated": repeated,
+            "requests": self._totals(jobs),
+            "repeated": [request.shown() for request in self.repeated(project)],
             "tokens": {
                 "accepted": sum(job.tokens for job in jobs),
                 "of_jobs_that_answered": sum(job.tokens for job in jobs if job.served),
@@ -103,27 +82,86 @@ class Meter:
             "late_creates_refused": self._calls.late_refusals,
         }
 
+    def repeated(self, project: str | None = None) -> list[Request]:
+        """List the requests that were accepted more than once, at most the first thousand."""
+        from orchestrator.emulator import tally  # noqa: PLC0415 - numpy is slow to import
+
+        jobs = self._of(project)
+        marks = tally.repeated_marks(self._ledger(jobs), REPEATED_MAX)
+        if not marks:
+            return []
+        numbers = tally.job_numbers(jobs)
+        found: dict[Identity, Request] = {}
+        for job in jobs:
+            salt = numbers[job.project, job.model]
+            self._read(job, tally.marked(salt, marks), found)
+        return [request for request in found.values() if request.accepted > 1]
+
+    def _totals(self, jobs: list[Job]) -> dict[str, int]:
+        from orchestrator.emulator import tally  # noqa: PLC0415 - numpy is slow to import
+
+        return tally.totals(self._ledger(jobs))
+
+    def _ledger(self, jobs: list[Job]) -> "list[Any]":
+        from orchestrator.emulator import tally  # noqa: PLC0415 - numpy is slow to import
+
+        numbers = tally.job_numbers(jobs)
+        return [
+            tally.Rows(
+                path=self._place(job.number, "rows"),
+                salt=numbers[job.project, job.model],
+                served=job.served,
+                unbilled=(
+                    OWN_ERROR,
+                    *(at for at, rule in enumerate(job.rules, 1) if rule.do in ERRORS),
+                ),
+            )
+            for job in jobs
+        ]
+
+    def _of(self, project: str | None) -> list[Job]:
+        return [job for job in self._jobs.jobs.values() if project in {None, job.project}]
+
+    def _pass(self, jobs: list[Job], wanted: Callable[[Row], bool]) -> dict[Identity, Request]:
+        found: dict[Identity, Request] = {}
+        for job in jobs:
+            self._read(job, wanted, found)
+        return found
+
+    def _read(
+        self, job: Job, wanted: Callable[[Row], bool], found: dict[Identity, Request]
+    ) -> None:
+        for ordinal, row in enumerate(read_rows(self._place(job.number, "rows"))):
+            if not wanted(row):
+                continue
+            identity = (job.project, job.model, row.body, row.key)
+            entry = found.get(identity)
+            if entry is None:
+                entry = Request(job.project, job.model, row.body.hex(), f"{row.key:016x}")
+                found[identity] = entry
+            entry.accepted += 1
+            entry.executed += self.executed(job, ordinal, row)
+            if len(entry.jobs) < JOBS_SHOWN_MAX:
+                entry.jobs.append(job.id)
+
     def _job_counts(self, jobs: list[Job]) -> dict[str, Any]:
         states: dict[str, int] = {}
+        unexecuted: dict[str, int] = {}
         for job in jobs:
             states[job.state] = states.get(job.state, 0) + 1
+            if job.ended is not None and job.served < job.count:
+                lacking = job.count - job.served
+                unexecuted[job.state] = unexecuted.get(job.state, 0) + lacking
         left = [job for job in jobs if self._jobs.is_there(job)]
+        origins = ("create", "late", "twin")
         return {
             "created": len(jobs),
             "states": states,
-            "by_origin": {
-                origin: sum(job.origin == origin for job in jobs)
-                for origin in ("create", "late", "twin")
-            },
+            "by_origin": {name: sum(job.origin == name for job in jobs) for name in origins},
             "deleted": sum(job.deleted for job in jobs),
             "left_behind": len(left),
             "active": sum(job.is_active for job in jobs),
-            "requests_not_executed": sum(
-                job.count - job.served for job in jobs if not job.is_active
-            ),
-            "requests_of_ended_without_success": sum(
-                job.count for job in jobs if not job.is_active and job.state != SUCCEEDED
-            ),
+            "requests_not_executed": unexecuted,
         }
 
     def _file_counts(self, project: str | None) -> dict[str, int]:
@@ -137,18 +175,8 @@ class Meter:
         }
 
 
-def _bucket(body: bytes, passes: int) -> int:
-    return int.from_bytes(body[:4], "big") % passes
+def _shared(turn: int, passes: int) -> Callable[[Row], bool]:
+    def wanted(row: Row) -> bool:
+        return int.from_bytes(row.body[:4], "little") % passes == turn
 
-
-def shown(request: Request) -> dict[str, Any]:
-    """Write a request of the ledger as JSON."""
-    return {
-        "project": request.project,
-        "model": request.model,
-        "body": request.body,
-        "key": request.key,
-        "accepted": request.accepted,
-        "executed": request.executed,
-        "jobs": list(request.jobs),
-    }
+    return wanted

@@ -1,30 +1,21 @@
 """Carries out the faults of a call: before it is executed, instead of it, and on its answer."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from orchestrator.emulator import faults
-from orchestrator.emulator.context import Context, json_answer, refused
+from orchestrator.emulator.context import JSON_TYPE, Context, json_answer, refused
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.refusals import CREDIT_TEXT, RPC_NAMES, Refusal, over_quota
 
 HTML = (
-    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <title>Error {code} (Server Error)!!1</title>\n"
-    "  <p><b>{code}.</b> <ins>That’s an error.</ins>\n"
+    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  "
+    "<title>Error {code} (Server Error)!!1</title>\n"
+    "  <p><b>{code}.</b> <ins>That&rsquo;s an error.</ins>\n"
     "  <p>The server encountered an error and could not complete your request.\n</html>\n"
-)
-INSTEAD = (
-    "answer",
-    "quota",
-    "no_credit",
-    "unavailable",
-    "empty_error",
-    "html",
-    "malformed",
-    "list_wrapped_error",
-    "redirect",
 )
 
 
@@ -34,39 +25,48 @@ async def before(context: Context) -> web.StreamResponse | None:
         await asyncio.sleep(slow.seconds)
     if faults.of(context.fired, "lose_request"):
         return cut(context)
-    instead = faults.of(context.fired, *INSTEAD)
-    return None if instead is None else _instead(instead)
+    instead = faults.of(context.fired, *_INSTEAD)
+    return None if instead is None else _INSTEAD[instead.do](instead)
 
 
-def _instead(fault: Fault) -> web.Response:
-    match fault.do:
-        case "quota":
-            return refused(over_quota(retry_seconds=fault.seconds or None))
-        case "no_credit":
-            return refused(Refusal(402, fault.message or CREDIT_TEXT, "RESOURCE_EXHAUSTED"))
-        case "unavailable":
-            return refused(Refusal(503, fault.message or "The service is currently unavailable."))
-        case "empty_error":
-            code = fault.status or 503
-            error = {"message": "", "code": code, "status": fault.rpc or "Service Unavailable"}
-            return json_answer({"error": error}, code)
-        case "html":
-            code = fault.status or 502
-            page = fault.body or HTML.format(code=code)
-            return web.Response(status=code, text=page, content_type="text/html", charset="utf-8")
-        case "malformed":
-            answer = web.Response(
-                status=fault.status or 200, body=(fault.body or '{"name": "batc').encode()
-            )
-            answer.headers["Content-Type"] = "application/json; charset=UTF-8"
-            return answer
-        case "list_wrapped_error":
-            return json_answer([_refusal(fault).body()], fault.status or 500)
-        case "redirect":
-            headers = {"Location": fault.location or "http://127.0.0.1:9/"}
-            return web.Response(status=fault.status or 302, headers=headers)
-        case _:
-            return _plain_answer(fault)
+def _quota(fault: Fault) -> web.Response:
+    return refused(over_quota(retry_seconds=fault.seconds or None))
+
+
+def _no_credit(fault: Fault) -> web.Response:
+    return refused(Refusal(402, fault.message or CREDIT_TEXT, "RESOURCE_EXHAUSTED"))
+
+
+def _unavailable(fault: Fault) -> web.Response:
+    return refused(Refusal(503, fault.message or "The service is currently unavailable."))
+
+
+def _empty_error(fault: Fault) -> web.Response:
+    code = fault.status or 503
+    error = {"message": "", "code": code, "status": fault.rpc or "Service Unavailable"}
+    return json_answer({"error": error}, code)
+
+
+def _html(fault: Fault) -> web.Response:
+    code = fault.status or 502
+    page = fault.body or HTML.format(code=code)
+    return web.Response(status=code, text=page, content_type="text/html", charset="utf-8")
+
+
+def _malformed(fault: Fault) -> web.Response:
+    body = fault.body or '{"name": "batc'
+    answer = web.Response(status=fault.status or 200, body=body.encode())
+    answer.headers["Content-Type"] = JSON_TYPE
+    return answer
+
+
+def _list_wrapped(fault: Fault) -> web.Response:
+    return json_answer([_refusal(fault).body()], fault.status or 500)
+
+
+def _redirect(fault: Fault) -> web.Response:
+    headers = {"Location": fault.location or "http://127.0.0.1:9/"}
+    return web.Response(status=fault.status or 302, headers=headers)
 
 
 def _plain_answer(fault: Fault) -> web.Response:
@@ -75,7 +75,7 @@ def _plain_answer(fault: Fault) -> web.Response:
         answer = refused(_refusal(fault))
     else:
         answer = web.Response(status=code, body=fault.body.encode())
-        answer.headers["Content-Type"] = "application/json; charset=UTF-8"
+        answer.headers["Content-Type"] = JSON_TYPE
     answer.headers.update(fault.headers)
     return answer
 
@@ -85,6 +85,19 @@ def _refusal(fault: Fault) -> Refusal:
     name = fault.rpc or RPC_NAMES.get(code, "UNKNOWN")
     text = fault.message or "[emulator] a scripted fault"
     return Refusal(code, text, name, fault.details)
+
+
+_INSTEAD: dict[str, Callable[[Fault], web.Response]] = {
+    "answer": _plain_answer,
+    "quota": _quota,
+    "no_credit": _no_credit,
+    "unavailable": _unavailable,
+    "empty_error": _empty_error,
+    "html": _html,
+    "malformed": _malformed,
+    "list_wrapped_error": _list_wrapped,
+    "redirect": _redirect,
+}
 
 
 async def after(context: Context, answer: web.StreamResponse) -> web.StreamResponse:

@@ -1,4 +1,6 @@
-"""What a request's prompt says, and about how many tokens it has: four characters a token, 258 a picture or page."""
+"""What a request's prompt says, and about how many tokens it has: four characters a token, 258 a
+picture or page.
+"""
 
 from typing import Any
 

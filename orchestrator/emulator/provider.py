@@ -1,12 +1,14 @@
 """The whole provider as plain objects: files, jobs, faults, and the ledger of what was paid.
 
-It takes `now` from the clock that it is given, keeps everything in its state directory, and has no threads and no timers:
-whatever is due is done when somebody next looks.
+It takes `now` from the clock that it is given, keeps everything in its state directory, and has no
+threads and no timers: whatever is due is done when somebody next looks.
 """
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,16 +22,16 @@ from orchestrator.emulator.creating import Asked, Creator
 from orchestrator.emulator.dice import Dice
 from orchestrator.emulator.faults import Fault, FaultBook
 from orchestrator.emulator.files import Files
-from orchestrator.emulator.jobs import SUCCEEDED, Job, Jobs
+from orchestrator.emulator.job import SUCCEEDED, Job
+from orchestrator.emulator.jobs import Jobs
 from orchestrator.emulator.journal import Journal
 from orchestrator.emulator.limits import Limits
 from orchestrator.emulator.meter import Meter
 from orchestrator.emulator.refusals import Refusal, bad_key, no_key
 from orchestrator.emulator.results import Results
-from orchestrator.emulator.settings import EmulatorSettings
+from orchestrator.emulator.settings import EmulatorSettings, span
 from orchestrator.emulator.views import inlined, metadata, operation
-
-INLINE_RESULTS_MAX = 100_000
+from orchestrator.emulator.webhooks import Webhooks
 
 
 class Late(msgspec.Struct):
@@ -55,6 +57,7 @@ class Emulator:
         self.state_dir = Path(state_dir)
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.state_dir)
+        self._downloads = 0
         self._jobs_folder = self.state_dir / "jobs"
         self._jobs_folder.mkdir(exist_ok=True)
         for left in self._jobs_folder.glob("draft-*"):
@@ -66,6 +69,9 @@ class Emulator:
         self.faults = FaultBook(self.dice, self.journal)
         self.files = Files(settings, self.clock, self.journal, self.dice, self.state_dir)
         self.jobs = Jobs(settings, self.clock, self.journal, self.dice)
+        if settings.unknowns.input_needed_at_run:
+            self.jobs.input_is_there = self._input_is_there
+        self.webhooks = Webhooks(self.clock, self.journal, self.dice)
         self.limits = Limits(settings, self.clock, self.jobs)
         self.calls = Calls(self.journal)
         self.meter = Meter(self.jobs, self.files, self.calls, place=self.place)
@@ -74,12 +80,15 @@ class Emulator:
         )
         self.revoked = {id_ for id_, raw in self.journal.records("revoked") if raw == b"true"}
         self.late = [msgspec.json.decode(raw, type=Late) for _, raw in self.journal.records("late")]
+        self.threads = ThreadPoolExecutor(1, "emulator-hash") if settings.hash_in_thread else None
         self.journal.forget_opening()
 
     def close(self) -> None:
         """Close the journal and let go of the state directory; everything is on disk already."""
         self.calls.keep()
         self.journal.close()
+        if self.threads is not None:
+            self.threads.shutdown(cancel_futures=True)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -91,7 +100,9 @@ class Emulator:
     # Who asks
 
     def project_of(self, key: str | None) -> str:
-        """Find the project of an API key, or refuse the key. Any key is its own project unless keys were listed."""
+        """Find the project of an API key, or refuse the key. Any key is its own project unless
+        keys were listed.
+        """
         unknowns = self.settings.unknowns
         if not key:
             raise no_key(unknowns.no_key_status)
@@ -137,8 +148,15 @@ class Emulator:
                     self.calls.late_refusals.append(refusal.message)
         self.jobs.settle()
 
+    def _input_is_there(self, job: Job, wall: int) -> bool:
+        return job.input_file is None or self.files.was_there(job.input_file, wall)
+
     async def create(self, asked: Asked, fired: list[Fault]) -> dict[str, Any]:
-        """Execute a create and write its answer."""
+        """Execute a create, which takes its time, and write its answer."""
+        low, high = span(self.settings.create_seconds)
+        if high > 0:
+            number = self.jobs.next_number()
+            await asyncio.sleep(self.dice.between(low, high, "create", number))
         jobs = await self._creator.create(asked, fired)
         return self.show(jobs[0], listed=False)
 
@@ -162,7 +180,6 @@ class Emulator:
         output = self._output(job, listed=listed)
         batch = metadata(
             job,
-            now=self.clock.wall(),
             stale=listed and unknowns.stale_list_stats,
             output=output,
             progress=self.jobs.progress(job, self.clock.age()),
@@ -209,8 +226,12 @@ class Emulator:
     def download(self, job: Job) -> Iterator[bytes]:
         """Yield a job's output file in pieces."""
         results = self.results(job)
+        salt = 0
+        if not self.settings.unknowns.output_bytes_stable:
+            self._downloads += 1
+            salt = self._downloads
         try:
-            yield from results.blocks()
+            yield from results.blocks(salt)
         finally:
             results.close()
 

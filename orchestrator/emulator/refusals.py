@@ -1,4 +1,6 @@
-"""The service's refusals: an HTTP status, a google.rpc name, a text and details, in its envelope."""
+"""The service's refusals: an HTTP status, a google.rpc name, a text and details, in its
+envelope.
+"""
 
 from collections.abc import Sequence
 from typing import Any

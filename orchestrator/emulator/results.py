@@ -1,11 +1,13 @@
-"""What an ended job answers, made line by line from its input while it is read; nothing is ever whole in memory.
+"""What an ended job answers, made line by line from its input while it is read; nothing is ever
+whole in memory.
 
-The bytes are the same each time (unless the settings say otherwise), so a download can be cut and taken up again.
+The bytes are the same each time (unless the settings say otherwise), so a download can be cut and
+taken up again.
 """
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,16 @@ from orchestrator.emulator import answers
 from orchestrator.emulator.bodies import strict_form
 from orchestrator.emulator.dice import Dice
 from orchestrator.emulator.faults import Fault
-from orchestrator.emulator.jobs import Job
+from orchestrator.emulator.job import Job
 from orchestrator.emulator.lines import BLOCK
-from orchestrator.emulator.rows import OWN_ERROR, RECORD, Row, read_rows
+from orchestrator.emulator.rows import OWN_ERROR, Row, read_rows
 from orchestrator.emulator.settings import EmulatorSettings
+from orchestrator.emulator.spoiling import spoil, status
 
 WINDOW = 100_000
 
 _encoder = msgspec.json.Encoder()
+_raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = frozenset({b"", b"null"})
 
@@ -31,6 +35,7 @@ class _Line(msgspec.Struct):
     key: msgspec.Raw = _ABSENT
     request: dict[str, Any] | None = None
     metadata: msgspec.Raw = _ABSENT
+    others: dict[str, msgspec.Raw] = {}
 
     def identity(self) -> tuple[msgspec.Raw | None, msgspec.Raw | None]:
         """Say (key, metadata) as they were given."""
@@ -46,6 +51,7 @@ class Item:
     key: msgspec.Raw | None
     metadata: msgspec.Raw | None
     raw: bytes | None = None
+    others: dict[str, msgspec.Raw] = field(default_factory=dict)
 
 
 class Results:
@@ -57,19 +63,20 @@ class Results:
         self._settings = settings
         self._dice = dice
         self._job = job
-        self._spool = spool
         self._rows = rows
         self._decoder = msgspec.json.Decoder(_Line)
+        self._reader = _Reader(spool)
         found = settings.model(job.model)
         self._dimensions = found.dimensions if found is not None else 768
 
     def blocks(self, salt: int = 0) -> Iterator[bytes]:
-        """Yield the output file in pieces of about a megabyte (less where lines are costly to make)."""
+        """Yield the output file in pieces of about a megabyte (less where lines are costly to
+        make).
+        """
         held: list[bytes] = []
-        size = made = 0
-        for item in self.items():
-            line = item.raw if item.raw is not None else self._line(item, made + salt)
-            made += 1
+        size = 0
+        for made, item in enumerate(self.items(), salt):
+            line = item.raw if item.raw is not None else self._line(item, made)
             held.append(line)
             size += len(line) + 1
             if size >= BLOCK or len(held) >= 2000:
@@ -138,7 +145,7 @@ class Results:
             )
             return self._failed({"code": code, "message": message}, line)
         if fault is not None and fault.do == "row_error":
-            return self._failed(_status(fault), line)
+            return self._failed(status(fault), line)
         if fault is not None and fault.do == "row_empty_error":
             return self._failed({}, line)
         if fault is not None and fault.do == "row_neither":
@@ -148,13 +155,19 @@ class Results:
         response = self._response(body, row)
         if fault is not None:
             response = spoil(response, fault)
-        return Item({"response": response}, *line.identity())
+        return Item({"response": response}, *line.identity(), others=line.others)
 
     def _response(self, body: dict[str, Any], row: Row) -> dict[str, Any]:
         if self._job.kind == "embed":
-            style = self._settings.unknowns.embed_token_count
+            style = self._settings.unknowns.embed_usage
             return answers.embed(body, row.body, row.tokens, self._dimensions, style)
-        return answers.generate(body, self._job.model, row.body, row.tokens)
+        return answers.generate(body, self._model(body), row.body, row.tokens)
+
+    def _model(self, body: dict[str, Any]) -> str:
+        asked = body.get("model")
+        if self._settings.unknowns.line_model == "honoured" and isinstance(asked, str):
+            return asked.removeprefix("models/")
+        return self._job.model
 
     def _failed(self, error: dict[str, Any], line: _Line) -> Item:
         if self._settings.unknowns.error_details and error:
@@ -163,25 +176,26 @@ class Results:
         return Item({self._settings.unknowns.error_field: error}, *line.identity())
 
     def _read(self, offset: int) -> _Line:
-        line = self._reader().line(offset)
+        line = self._reader.line(offset)
         try:
-            return self._decoder.decode(line)
+            read = self._decoder.decode(line)
         except msgspec.DecodeError:
-            return self._decoder.decode(strict_form(line))
-
-    def _reader(self) -> "_Reader":
-        if not hasattr(self, "_open_reader"):
-            self._open_reader = _Reader(self._spool)
-        return self._open_reader
+            line = strict_form(line)
+            read = self._decoder.decode(line)
+        if self._settings.unknowns.echo_unknown_line_fields:
+            read.others = {
+                name: value
+                for name, value in _raw_decoder.decode(line).items()
+                if name not in {"key", "request", "metadata"}
+            }
+        return read
 
     def close(self) -> None:
         """Close the input."""
-        if hasattr(self, "_open_reader"):
-            self._open_reader.close()
-            del self._open_reader
+        self._reader.close()
 
     def _line(self, item: Item, made: int) -> bytes:
-        identity: dict[str, Any] = {}
+        identity: dict[str, Any] = dict(item.others)
         if item.metadata is not None:
             identity["metadata"] = item.metadata
         if item.key is not None:
@@ -228,60 +242,3 @@ class _Reader:
 
     def close(self) -> None:
         os.close(self._fd)
-
-
-def spoil(response: dict[str, Any], fault: Fault) -> dict[str, Any]:
-    """Do to a good response what a row fault asks for."""
-    usage = {"usageMetadata": response["usageMetadata"]} if "usageMetadata" in response else {}
-    candidates = response.get("candidates") or [{}]
-    head = {name: response[name] for name in ("responseId", "modelVersion") if name in response}
-    match fault.do:
-        case "row_blocked":
-            reason = fault.text or "PROHIBITED_CONTENT"
-            return head | usage | {"promptFeedback": {"blockReason": reason}}
-        case "row_no_candidates":
-            return head | usage
-        case "row_no_parts":
-            return response | {
-                "candidates": [{"content": {"role": "model"}, "finishReason": "STOP", "index": 0}]
-            }
-        case "row_safety":
-            return response | {"candidates": [{"finishReason": fault.text or "SAFETY", "index": 0}]}
-        case "row_max_tokens":
-            return response | {"candidates": [{**candidates[0], "finishReason": "MAX_TOKENS"}]}
-        case "row_truncated_json":
-            return response | _texted('{"emulator": "cut', "STOP")
-        case "row_line_separators":
-            return response | _texted("[emulator] one\u2028two\u2029three\u0085four", "STOP")
-        case "row_image":
-            part = {"inlineData": {"mimeType": "image/png", "data": "A" * (fault.bytes or 4 << 20)}}
-            return response | {
-                "candidates": [
-                    {
-                        "content": {"parts": [part], "role": "model"},
-                        "finishReason": "STOP",
-                        "index": 0,
-                    }
-                ]
-            }
-        case _:
-            return response
-
-
-def _texted(text: str, reason: str) -> dict[str, Any]:
-    content = {"parts": [{"text": text}], "role": "model"}
-    return {"candidates": [{"content": content, "finishReason": reason, "index": 0}]}
-
-
-def _status(fault: Fault) -> dict[str, Any]:
-    status: dict[str, Any] = {"code": fault.code or 13}
-    if fault.message:
-        status["message"] = fault.message
-    if fault.details:
-        status["details"] = fault.details
-    return status
-
-
-def rows_count(path: Path) -> int:
-    """Count a job's rows from the size of their file."""
-    return path.stat().st_size // RECORD.size

@@ -1,7 +1,9 @@
-"""One fixed-width record per request of a job, in a file: what the ledger and the answers need, in flat memory.
+"""One fixed-width record per request of a job, in a file: what the ledger and the answers need, in
+flat memory.
 
-40 bytes: the body's digest (xxh3-128), the identity's digest (xxh3-64), the line's offset in the job's input, the tokens of
-its prompt, and its fate (0 ordinary, k the k-th row fault of the job, OWN_ERROR an error of the request's own making).
+40 bytes: the body's digest (xxh3-128), the identity's digest (xxh3-64), the line's offset in the
+job's input, the tokens of its prompt, and its fate (0 ordinary, k the k-th row fault of the job,
+OWN_ERROR an error of the request's own making).
 """
 
 import struct
@@ -32,7 +34,9 @@ def body_digest(raw: bytes) -> bytes:
 
 
 def key_digest(key: str) -> int:
-    """Digest a request's identity: 64 bits. A request without one is known by `#` and its ordinal."""
+    """Digest a request's identity: 64 bits. A request without one is known by `#` and its
+    ordinal.
+    """
     return xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))
 
 

@@ -1,4 +1,6 @@
-"""HTTP over the provider: one way in for every call, from its route to its answer, with faults and the log on the way."""
+"""HTTP over the provider: one way in for every call, from its route to its answer, with faults
+and the log on the way.
+"""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,9 +13,9 @@ from orchestrator.emulator import (
     api_files,
     api_models,
     api_upload,
+    api_webhooks,
     faults,
     misbehave,
-    webhooks,
 )
 from orchestrator.emulator.context import Context, refused
 from orchestrator.emulator.faults import Call
@@ -27,7 +29,7 @@ HANDLERS: dict[str, Handler] = {
     **api_batches.HANDLERS,
     **api_files.HANDLERS,
     **api_models.HANDLERS,
-    **webhooks.HANDLERS,
+    **api_webhooks.HANDLERS,
     "files.upload": api_upload.upload,
 }
 API_HEADERS = (
@@ -40,8 +42,9 @@ API_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
 )
 NOT_FOUND = (
-    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <title>Error 404 (Not Found)!!1</title>\n"
-    "  <p><b>404.</b> <ins>That’s an error.</ins>\n"
+    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  "
+    "<title>Error 404 (Not Found)!!1</title>\n"
+    "  <p><b>404.</b> <ins>That&rsquo;s an error.</ins>\n"
     "  <p>The requested URL <code>{path}</code> was not found on this server.\n</html>\n"
 )
 BODY_MAX = 64 * 1024 * 1024
@@ -77,7 +80,9 @@ class Server:
             await self._prepare(context)
             answer = await misbehave.before(context)
             if answer is None:
+                began = self._emulator.clock.wall()
                 answer = await self._execute(context)
+                context.took_ms = (self._emulator.clock.wall() - began) // 1_000_000
             answer = await misbehave.after(context, answer)
         except Refusal as refusal:
             answer = refused(refusal, pretty=context.pretty)
@@ -176,6 +181,7 @@ def _dress(context: Context, answer: web.StreamResponse) -> None:
         if upload_id is not None:
             answer.headers.setdefault("X-GUploader-UploadID", upload_id)
         return
+    answer.headers["Server-Timing"] = f"gfet4t7; dur={context.took_ms}"
     for name, value in API_HEADERS:
         answer.headers.add(name, value)
     if isinstance(answer, web.Response) and answer.status == 200:
@@ -183,7 +189,9 @@ def _dress(context: Context, answer: web.StreamResponse) -> None:
 
 
 def create_app(emulator: Emulator, *, log: Callable[[str], None] | None = None) -> web.Application:
-    """Make the application: the service under its own paths, the admin door under `/__emulator__/`."""
+    """Make the application: the service under its own paths, the admin door under
+    `/__emulator__/`.
+    """
     app = web.Application(client_max_size=1 << 40)
     server = Server(emulator, log)
     app.router.add_route("*", "/{path:.*}", server.serve)

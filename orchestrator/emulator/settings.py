@@ -1,7 +1,8 @@
-"""Everything that can be chosen about the emulated service: how fast, how strict, and how it answers what nobody has seen.
+"""Everything that can be chosen about the emulated service: how fast, how strict, and how it
+answers what nobody has seen.
 
-A duration is a number of seconds, or a pair (least, most) from which each job draws its own with the seed.
-Trouble: an impossible value raises ValueError when the settings are made.
+A duration is a number of seconds, or a pair (least, most) from which each job draws its own with
+the seed. Trouble: an impossible value raises ValueError when the settings are made.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ EMBED = "asyncBatchEmbedContent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model that the service knows: its id without `models/`, and the batch methods it supports."""
+    """A model that the service knows: its id without `models/`, and the batch methods it
+    supports.
+    """
 
     id: str
     methods: tuple[str, ...] = (
@@ -84,9 +87,11 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknowns:
-    """What nobody has recorded yet: each answer can be chosen, so that a client is tested under all of them.
+    """What nobody has recorded yet: each answer can be chosen, so that a client is tested under all
+    of them.
 
-    The defaults are the likeliest answers. `docs/emulator.md` lists them with the question they answer.
+    The defaults are the likeliest answers. `docs/emulator.md` lists them
+    with the question that each answers.
     """
 
     ended_badly_done: bool = True
@@ -127,7 +132,6 @@ class Unknowns:
     list_lag_seconds: float = 0.0
     output_bytes_stable: bool = True
     output_lag_seconds: float = 0.0
-    priority_orders: bool = True
     registered_input: bool = True
     no_key_status: Literal[400, 401, 403] = 403
     revoked_key_status: Literal[400, 401, 403] = 400
@@ -135,7 +139,7 @@ class Unknowns:
     output_metadata_get: Literal["works", "forbidden"] = "works"
     update_time_at_end: bool = True
     embed_type_output: bool = True
-    embed_token_count: Literal["usageMetadata", "tokenCount", "absent"] = "usageMetadata"
+    embed_usage: Literal["usageMetadata", "tokenCount", "absent"] = "usageMetadata"
     stale_list_stats: bool = True
     moving_stats: bool = False
     results_in_order: bool = True
@@ -143,7 +147,9 @@ class Unknowns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorSettings:
-    """The emulated service as a whole. `speed` divides how long jobs take; clocks and timestamps stay true."""
+    """The emulated service as a whole. `speed` divides how long jobs take; clocks and timestamps
+    stay true.
+    """
 
     seed: int = 0
     speed: float = 1.0
@@ -161,6 +167,7 @@ class EmulatorSettings:
     inline_bytes_max: int = 20 * 1000 * 1000
     file_bytes_max: int = 2 * GIB
     upload_granularity: int = 8 * MIB
+    hash_in_thread: bool = False
     unknowns: Unknowns = field(default_factory=Unknowns)
 
     def __post_init__(self) -> None:

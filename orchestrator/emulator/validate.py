@@ -1,14 +1,14 @@
 """Checks a decoded JSON body against the message types, as the service's own parsers do.
 
-A `Flaw` says where (in snake_case, as the service writes paths) and why, in the words of the front end's parser; the
-parser of input lines has other words for the same flaw (`lines.py`).
+A `Flaw` says where (in snake_case, as the service writes paths) and why, in the words of the front
+end's parser; the parser of input lines has other words for the same flaw (`lines.py`).
 """
 
 import base64
 import binascii
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,9 @@ _ONEOFS = {
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong at `path`; `trail` are the keys as they were spelt, `line_text` the line parser's words."""
+    """What is wrong at `path`; `trail` are the keys as they were spelt, `line_text` the line
+    parser's words.
+    """
 
     path: str
     text: str
@@ -104,27 +106,14 @@ def _item(value: Any, type_: str, path: str, trail: tuple[Step, ...]) -> Iterato
 def _fits(value: Any, type_: str) -> bool:
     values = enum_values(type_)
     if values is not None:
-        known = isinstance(value, str) and (value in values or value.upper() in values)
+        known = isinstance(value, str) and value.upper() in values
         return known or (isinstance(value, int) and not isinstance(value, bool))
-    match type_:
-        case "string":
-            return isinstance(value, str)
-        case "bool":
-            return isinstance(value, bool)
-        case "int32" | "int64":
-            return _is_int(value, *_INT_RANGES[type_])
-        case "float" | "double":
-            return _is_float(value)
-        case "bytes":
-            return isinstance(value, str) and _is_base64(value)
-        case "struct":
-            return isinstance(value, dict)
-        case "duration":
-            return isinstance(value, str) and bool(_DURATION.match(value))
-        case "timestamp":
-            return isinstance(value, str) and bool(_TIMESTAMP.match(value))
-        case _:
-            return True
+    fits = _CHECKS.get(type_)
+    return fits is None or fits(value)
+
+
+def _is_timed(value: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and bool(pattern.match(value))
 
 
 def _is_int(value: Any, least: int, most: int) -> bool:
@@ -152,6 +141,20 @@ def _is_base64(text: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return True
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int32": lambda value: _is_int(value, *_INT_RANGES["int32"]),
+    "int64": lambda value: _is_int(value, *_INT_RANGES["int64"]),
+    "float": _is_float,
+    "double": _is_float,
+    "bytes": lambda value: isinstance(value, str) and _is_base64(value),
+    "struct": lambda value: isinstance(value, dict),
+    "duration": lambda value: _is_timed(value, _DURATION),
+    "timestamp": lambda value: _is_timed(value, _TIMESTAMP),
+}
 
 
 def _oneof(seen: set[str], message: str, path: str, trail: tuple[Step, ...]) -> Iterator[Flaw]:

@@ -1,11 +1,13 @@
-"""Jobs as the service shows them: Operations with a GenerateContentBatch or EmbedContentBatch in `metadata`."""
+"""Jobs as the service shows them: Operations with a GenerateContentBatch or EmbedContentBatch in
+`metadata`.
+"""
 
 from typing import Any
 
 import msgspec
 
 from orchestrator.emulator.clock import NS, stamp
-from orchestrator.emulator.jobs import RUNNING, SUCCEEDED, Job
+from orchestrator.emulator.job import RUNNING, SUCCEEDED, Job
 from orchestrator.emulator.messages import PACKAGE
 from orchestrator.emulator.settings import Unknowns
 
@@ -16,7 +18,9 @@ MESSAGES = {"generate": "GenerateContentBatch", "embed": "EmbedContentBatch"}
 def operation(
     job: Job, metadata: dict[str, Any], output: dict[str, Any] | None, unknowns: Unknowns
 ) -> dict[str, Any]:
-    """Write a job as an Operation; `done` appears only when it is true, the output appears twice."""
+    """Write a job as an Operation; `done` appears only when it is true, the output appears
+    twice.
+    """
     shown: dict[str, Any] = {"name": f"batches/{job.id}", "metadata": metadata}
     if job.is_active or job.ended is None:
         return shown
@@ -36,7 +40,6 @@ def operation(
 def metadata(
     job: Job,
     *,
-    now: int,
     stale: bool,
     output: dict[str, Any] | None,
     progress: float,

@@ -1,0 +1,39 @@
+"""Puts an emulator on a TCP port or a Unix socket for as long as a block runs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from orchestrator.emulator.provider import Emulator
+from orchestrator.emulator.server import create_app
+
+READ_BYTES = 1 << 18
+
+
+@asynccontextmanager
+async def listening(
+    emulator: Emulator,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    unix: Path | None = None,
+    *,
+    log: Callable[[str], None] | None = None,
+) -> AsyncIterator[str]:
+    """Listen, and yield the base URL (or the socket's path)."""
+    app = create_app(emulator, log=log)
+    runner = web.AppRunner(app, access_log=None, read_bufsize=READ_BYTES, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        if unix is not None:
+            await web.UnixSite(runner, unix).start()
+            yield str(unix)
+        else:
+            await web.TCPSite(runner, host, port).start()
+            shown, bound = runner.addresses[0][:2]
+            yield f"http://[{shown}]:{bound}" if ":" in shown else f"http://{shown}:{bound}"
+    finally:
+        await runner.cleanup()
+        if unix is not None:
+            unix.unlink(missing_ok=True)  # noqa: ASYNC240 - one call, when all is over
