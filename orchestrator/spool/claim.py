@@ -13,28 +13,18 @@ Trouble: what can never be read (a link, a FIFO, …) is moved unopened, and its
 """
 
 import errno
-import fcntl
 import os
-import signal
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-import msgspec
-
-from orchestrator.ports import Claim
 from orchestrator.spool import atomic, names, source
+from orchestrator.spool.freeze import copy_file, freeze
+from orchestrator.spool.meta import Meta, claimed_meta, load_meta, save_meta
 
-OPTIONS_BYTES_MAX = 1 << 20
 DROPPED_FOLDER = "drop"
 REMOVING = ".removing-"
 REQUESTS = b"requests"
-COPY_TRIES = 3
-_COPY_BYTES = 64 << 20
-_COPY = "copy"
-
-Writers: TypeAlias = Literal["none", "some", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +85,7 @@ def secure(inbox: Path, work: Path, name: str, *, patient: bool) -> Meta | None:
         meta.trouble = _unfold(folder, meta)
     if meta.trouble is None:
         try:
-            done = _freeze(folder, meta, patient=patient)
+            done = freeze(folder, meta, patient=patient)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP):
                 raise
@@ -159,12 +149,12 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
 def _move(path: Path, target: Path) -> bool:
     """Rename the drop into its folder; False if it is not there any more."""
     try:
-        if target.exists() and target.stat().st_ino == path.lstat().st_ino:
-            # Power was cut in the middle of the rename: one inode under both names. A rename
-            # of one onto the other does nothing, by POSIX.
+        if os.path.lexists(target):
+            # Power was cut in the middle of the move. If one inode has both names, a rename of
+            # one onto the other would do nothing, by POSIX.
             atomic.unlink(path)
-            return True
-        atomic.rename_new(path, target)
+        else:
+            atomic.rename_new(path, target)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -179,7 +169,7 @@ def _carry_over(path: Path, target: Path) -> bool:
     facts = path.lstat()
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EXDEV, "the inbox and work/ must lie on one file system", str(path))
-    _copy(path, target)
+    copy_file(path, target)
     if not _is_still(path, facts):
         atomic.unlink(target)
         return False
@@ -220,5 +210,3 @@ def _unfold(folder: Path, meta: Meta) -> str | None:
         atomic.rename_new(dropped / "set.toml", folder / source.OPTIONS)
     atomic.fsync_dir(dropped)
     return None
-
-

@@ -21,14 +21,13 @@ from orchestrator.spool import atomic, source
 from orchestrator.spool.claim import (
     REMOVING,
     Wanted,
-    as_claim,
     has_drop,
-    load_meta,
     secure,
     take,
-    writers,
 )
 from orchestrator.spool.drops import look
+from orchestrator.spool.freeze import writers
+from orchestrator.spool.meta import as_claim, load_meta
 from orchestrator.spool.pool import call
 from orchestrator.spool.watch import ring
 

@@ -19,8 +19,8 @@ from orchestrator.domain.ids import ContentHash
 from orchestrator.domain.requests import Rules
 from orchestrator.ports import Claim, IndexOrder, IndexReport, SourceChanged
 from orchestrator.spool import atomic, source
-from orchestrator.spool.claim import claimed_meta, save_meta
 from orchestrator.spool.merge import Merged, merge
+from orchestrator.spool.meta import claimed_meta, save_meta
 from orchestrator.spool.plain import Unreadable, decompress
 from orchestrator.spool.pool import call
 from orchestrator.spool.ranges_scan import (

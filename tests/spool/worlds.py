@@ -34,7 +34,7 @@ class World:
     def __init__(self, root, profiles=()):
         self.inbox_path = root / "inbox"
         self.work = root / "work"
-        self.inbox_path.mkdir(exist_ok=True)
+        self.inbox_path.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(exist_ok=True)
         self.clock = HandClock()
         self.profiles = profiles
@@ -64,9 +64,17 @@ class World:
         self.clock.seconds += 2
         return await self.inbox.scan()
 
+    async def claim(self, drop):
+        """Claim one drop."""
+        return await self.inbox.claim(drop)
+
+    async def claims(self):
+        """Return what lies in work."""
+        return list(await self.inbox.claims())
+
     async def take(self):
         """Claim whatever is complete."""
-        return [await self.inbox.claim(drop) for drop in await self.settled()]
+        return [await self.claim(drop) for drop in await self.settled()]
 
 
 def order(**changes):
