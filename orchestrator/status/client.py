@@ -179,7 +179,7 @@ class Client:
                 )
             case TimeoutError():
                 return Unreachable(f"the daemon at {self._path} does not answer; see its log")
-            case OSError() if error.strerror == "AF_UNIX path too long":
+            case OSError() if "path too long" in str(error):
                 return Unreachable(f"{self._path} is too long for a socket; see service.socket")
             case _:
                 return Unreachable(

@@ -32,8 +32,8 @@ def _digits(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_digits), Field(ge=0, lt=10**18)]
-Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=500)]
+Whole = Annotated[int, Field(ge=0, lt=10**18), BeforeValidator(_digits)]
+Limit = Annotated[int, Field(ge=1, le=500), BeforeValidator(_digits)]
 
 
 class Query(BaseModel):

@@ -65,14 +65,15 @@ def cost(model: str, usage: Usage) -> int | None:
 
 @dataclass
 class Orders:
-    """Notes what was ordered; refuses to pause."""
+    """Notes what was ordered; refuses to pause, and breaks on what it is told to."""
 
+    broken: str = ""
     given: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
 
     async def act(self, verb, target, token, job) -> str:
         if verb == "pause":
             raise Impossible("the set is delivered", "nothing is left to pause")
-        if verb == "retry":
+        if verb == self.broken:
             raise RuntimeError("a canary of ours")
         self.given.append((verb.value, target, token, job))
         return f"{verb} is noted"

@@ -77,7 +77,7 @@ def test_what_is_no_socket_is_left_alone(short, thing, words):
             path.mkdir()
         case "link":
             path.symlink_to(short / "elsewhere")
-        case "fifo":
+        case _:
             os.mkfifo(path)
     before = os.lstat(path)
 
@@ -99,12 +99,12 @@ def test_a_path_that_is_too_long_is_said(short):
 
 def test_what_cannot_be_made_is_said(short):
     """A folder or a group that is not there is an error with the setting to change."""
-    with pytest.raises(SocketRefused, match="service.socket"):
+    with pytest.raises(SocketRefused, match=r"service\.socket"):
         listen(short / "missing" / "s", None)
-    with pytest.raises(SocketRefused, match="service.socket_group"):
+    with pytest.raises(SocketRefused, match=r"service\.socket_group"):
         listen(short / "s", "no-such-group-anywhere")
     (short / "file").write_text("")
-    with pytest.raises(SocketRefused, match="service.socket"):
+    with pytest.raises(SocketRefused, match=r"service\.socket"):
         listen(short / "file" / "s", None)
 
 
@@ -155,7 +155,7 @@ def as_nobody(path, group=""):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_the_socket_of_another_user_is_left_alone(short):
-    """A dead socket that belongs to somebody else is refused, and so is a group that is not ours."""
+    """A dead socket that belongs to somebody else is refused, and so is a group not ours."""
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(short / "s"))
     dead.close()

@@ -168,6 +168,7 @@ async def test_an_error_of_ours_is_a_problem_without_its_inside(world, asking, m
     """What went wrong inside is written to the log and not shown to whoever asks."""
     await world.receive(make.info(1))
     await world.room.feed.refresh()
+    world.orders.broken = "retry"
 
     async with asking.post(f"/v1/sets/{make.info(1).id}:retry") as answer:
         told = await answer.text()
