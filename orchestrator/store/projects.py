@@ -56,10 +56,14 @@ def token_limit(tx: Connection, project: ProjectName, model: str) -> int | None:
 
 def halve(tx: Connection, now: datetime, project: ProjectName, model: str, used: int) -> int:
     """Halve the limit after a refusal at `used` enqueued tokens; returns the new limit."""
-    present = token_limit(tx, project, model)
-    limit = max((used if present is None else min(used, present)) // 2, 1)
+    limit = halved(token_limit(tx, project, model), used)
     _store_limit(tx, now, project, model, limit)
     return limit
+
+
+def halved(present: int | None, used: int) -> int:
+    """Return half of the lower of both, at least one token."""
+    return max((used if present is None else min(used, present)) // 2, 1)
 
 
 def recover(

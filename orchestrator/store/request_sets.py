@@ -224,12 +224,12 @@ def _record(
 
 
 def _numbered(wanted: str) -> Iterator[str]:
-    yield _cut(wanted, OUTBOX_BYTES_MAX)
+    yield cut(wanted, OUTBOX_BYTES_MAX)
     for number in count(2):
         suffix = f"-{number}"
-        yield _cut(wanted, OUTBOX_BYTES_MAX - len(suffix)) + suffix
+        yield cut(wanted, OUTBOX_BYTES_MAX - len(suffix)) + suffix
 
 
-def _cut(name: str, size: int) -> str:
+def cut(name: str, size: int) -> str:
     """Shorten a name to so many bytes without cutting a character in two."""
     return name.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")

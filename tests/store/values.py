@@ -96,7 +96,7 @@ def sets_in_every_state(info: SetInfo) -> list[RequestSet]:
     ]
 
 
-def part(serial: int = 1, *, of: SetInfo | None = None, **changes: Any) -> Part:
+def part(serial: int = 1, /, *, of: SetInfo | None = None, **changes: Any) -> Part:
     """Return the `serial`-th part of a set, 10 requests long."""
     info = of or set_info()
     lo = (serial - 1) * 10
@@ -120,7 +120,7 @@ def part(serial: int = 1, *, of: SetInfo | None = None, **changes: Any) -> Part:
     return replace(made, **changes)
 
 
-def planned(serial: int = 1, *, of: SetInfo | None = None, **changes: Any) -> Planned:
+def planned(serial: int = 1, /, *, of: SetInfo | None = None, **changes: Any) -> Planned:
     """Return a batch that was just planned."""
     return Planned(part(serial, of=of, **changes), 1, NOW)
 
