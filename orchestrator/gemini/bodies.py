@@ -76,9 +76,9 @@ class Feed:
 
 
 class Receiver(Protocol):
-    """What becomes of an answer's body, piece by piece; False from `feed` ends the call early."""
+    """What becomes of an answer's body, piece by piece. False means: not another byte of it."""
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None: ...
+    def start(self, status: int, headers: Mapping[str, str]) -> bool: ...
     def feed(self, piece: bytes) -> bool: ...
 
 
@@ -89,8 +89,9 @@ class Collect:
         self.body = bytearray()
         self._bytes_max = bytes_max
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
+    def start(self, status: int, headers: Mapping[str, str]) -> bool:
         """Take any answer."""
+        return True
 
     def feed(self, piece: bytes) -> bool:
         """Keep a piece."""

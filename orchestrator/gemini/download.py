@@ -50,7 +50,7 @@ class FileReceiver:
         self._bytes_max = bytes_max
         self._ok = False
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
+    def start(self, status: int, headers: Mapping[str, str]) -> bool:
         """Decide where the bytes go."""
         self._ok = status in {200, 206} and not is_html(headers)
         if status == 206:
@@ -62,11 +62,10 @@ class FileReceiver:
                 self.total = int(found[3])
         elif self._ok and self._sink.size:
             self._sink.restart()
+        return not self.misfit
 
     def feed(self, piece: bytes) -> bool:
         """Append a piece, or keep it as the server's reason."""
-        if self.misfit:
-            return False
         if not self._ok:
             return self.error.feed(piece)
         if self._sink.size + len(piece) > self._bytes_max:
@@ -89,11 +88,12 @@ class InlineReceiver:
         self._ok = False
         self._list: int | None = None  # the first list that has items; the next is its copy
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
+    def start(self, status: int, headers: Mapping[str, str]) -> bool:
         """Begin anew: an inline answer cannot be resumed."""
         self._ok = status == 200
         if self._ok and self._sink.size:
             self._sink.restart()
+        return True
 
     def feed(self, piece: bytes) -> bool:
         """Write the items that are complete with this piece; stop after their list."""
@@ -183,12 +183,8 @@ class Download:
         return _with_body(answer, self._transport.hide(bytes(receiver.error.body)))
 
     def _redirected(self, url: URL, location: str) -> URL:
-        target: URL | None
-        try:
-            target = url.join(URL(location))
-        except ValueError:
-            target = None
-        if target is None or not self._service.may_visit(target):
+        target = self._service.sent_to(location, url)
+        if target is None:
             raise Unavailable(
                 "download: the service sends us to another address than its own; not followed"
             )

@@ -57,9 +57,10 @@ class Outline:
         """Return what was kept."""
         return bytes(self._items.around if self._ok else self._error.body)
 
-    def start(self, status: int, headers: Mapping[str, str]) -> None:
+    def start(self, status: int, headers: Mapping[str, str]) -> bool:
         """Look for items only in an answer to what was asked."""
         self._ok = 200 <= status < 300
+        return True
 
     def feed(self, piece: bytes) -> bool:
         """Drop the items; stop where it is no JSON."""
@@ -86,8 +87,8 @@ class GeminiJobs:
 
     @property
     def account(self) -> AccountFingerprint:
-        """Which account the present key belongs to. Raises Blocked without a key."""
-        return account_fingerprint(self._install, self._transport.key())
+        """Which account the present key belongs to; no key is an account of its own."""
+        return account_fingerprint(self._install, self._transport.account_key())
 
     async def create(self, part: Part, file: FileName | None, body: Body | None) -> JobSnapshot:
         """Create the job of `part`, sending once.

@@ -7,6 +7,7 @@ from yarl import URL
 
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
+ADDRESS_CHARACTERS_MAX = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,21 @@ class Service:
         """Tell whether `url` has our scheme, host and port, and no credentials in it."""
         return _plain_http(url) and url.origin() == URL(self.root).origin()
 
-    def may_visit(self, url: URL) -> bool:
-        """Tell whether the service may send us to `url`; the key only ever goes home."""
+    def sent_to(self, text: str, base: URL | None = None) -> URL | None:
+        """Read an address to which the service sends us; None unless we may go there.
+
+        Only the service's own address is, or any if the operator allows it: then without the key.
+        """
+        if len(text) > ADDRESS_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
+            return None
+        try:
+            told = URL(text, encoded=True)
+            url = base.join(told) if base is not None else told
+            return url if " " not in text and self._may_visit(url) else None
+        except ValueError:  # some parts of a URL are only read when they are asked for
+            return None
+
+    def _may_visit(self, url: URL) -> bool:
         if self.is_home(url):
             return True
         downgrade = url.scheme == "http" and URL(self.root).scheme == "https"

@@ -105,9 +105,13 @@ class Transport:
             if session is not None:
                 await session.close()
 
+    def account_key(self) -> str:
+        """Return the present key to tell accounts apart by; "" if there is none."""
+        return self._key().strip()
+
     def key(self) -> str:
         """Return the present key. Raises Blocked when there is none that could be sent."""
-        key = self._key().strip()
+        key = self.account_key()
         if not key:
             raise Blocked("there is no API key", NEW_KEY)
         if not (key.isascii() and key.isprintable()) or " " in key:
@@ -125,7 +129,7 @@ class Transport:
 
     def hide(self, body: bytes, *secrets: str) -> bytes:
         """Take the key and other secrets out of the service's words, should it repeat them."""
-        for secret in (*secrets, self._key().strip()):
+        for secret in (*secrets, self.account_key()):
             if len(secret) >= SECRET_CHARACTERS_MIN:
                 body = body.replace(secret.encode(), b"[secret]")
         return body
@@ -193,8 +197,8 @@ class Transport:
         decode = decoder(headers.get("content-encoding", ""))
         if decode is None:
             return Failure(Phase.BODY, "an encoding that was not asked for")
-        receiver.start(response.status, headers)
-        while piece := await next_piece(response):
+        going_on = receiver.start(response.status, headers)
+        while going_on and (piece := await next_piece(response)):
             if isinstance(piece, Failure):
                 return piece
             progress.moved(len(piece))
@@ -202,8 +206,6 @@ class Transport:
                 going_on = all(receiver.feed(part) for part in decode(piece))
             except TooMuch as error:
                 return Failure(Phase.BODY, str(error))
-            if not going_on:
-                break
         return Answer(response.status, headers)
 
     def _note_time(self, headers: Mapping[str, str]) -> None:

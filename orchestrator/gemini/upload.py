@@ -9,7 +9,7 @@ Trouble: a name that is taken by other content is Refused; a source that changes
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias, assert_never
 
 import msgspec
@@ -65,7 +65,7 @@ class Upload:
 
     async def upload(self, name: FileName, body: Body, session: Session) -> StoredFile:
         """Upload `body`, going on with the journaled session if there is one."""
-        url = self._acceptable(session.load())
+        url = self._service.sent_to(session.load() or "")
         for _ in range(SESSIONS_MAX):
             if url is not None:
                 task = Task(name, body, url)
@@ -132,7 +132,10 @@ class Upload:
         )
         if feed.trouble is not None:
             await self._abandon(task, session, feed.trouble)
-        return after_chunk(outcome, end, size)
+        standing = after_chunk(outcome, end, size)
+        if isinstance(standing, Active) and standing.granularity is None:
+            return replace(standing, granularity=at.granularity)
+        return standing
 
     def _chunk_end(self, at: Active, size: int) -> int:
         """Cut at a multiple of the granularity; all the rest when it is unknown or small."""
@@ -186,11 +189,11 @@ class Upload:
         )
         if isinstance(outcome, Failure) or not outcome.ok:
             return await self._not_started(name, body, outcome)
-        told = outcome.headers.get(UPLOAD_URL)
-        url = self._acceptable(told)
+        url = self._service.sent_to(outcome.headers.get(UPLOAD_URL, ""))
         if url is None:
-            why = "no upload address" if told is None else "an upload address that is not its own"
-            raise Unavailable(f"upload: the service gave {why}; nothing was sent there")
+            raise Unavailable(
+                "upload: the service gave no address of its own; nothing was sent there"
+            )
         session.save(str(url))
         return Task(name, body, url), Active(0, granularity(outcome.headers))
 
@@ -235,17 +238,6 @@ class Upload:
                 secrets=(str(url), *url.query.values()),
             )
         )
-
-    def _acceptable(self, text: str | None) -> URL | None:
-        """Read an upload URL; None if it is not one of the service's own addresses."""
-        if text is None or not (text.isascii() and text.isprintable()) or " " in text:
-            return None
-        url: URL | None
-        try:
-            url = URL(text, encoded=True)
-        except ValueError:
-            url = None
-        return url if url is not None and self._service.may_visit(url) else None
 
 
 def unwatched(name: FileName, sent: int, size: int) -> None:
