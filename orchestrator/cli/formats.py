@@ -45,11 +45,11 @@ def short(number: int) -> str:
 
 
 def money(dollars: str | Decimal | None) -> str:
-    """Write US dollars: whole cents, or four digits below one."""
+    """Write US dollars in whole cents, small amounts with two digits more."""
     if dollars is None:
         return DASH
     amount = Decimal(dollars)
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+    return f"${amount:,.2f}" if amount >= Decimal("0.1") or not amount else f"${amount:.4f}"
 
 
 def percent(part: int, whole: int) -> str:

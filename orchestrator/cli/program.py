@@ -18,6 +18,8 @@ from orchestrator.service.printable import printable
 
 COMMANDS = {
     "run": "orchestrator.cli.run:run",
+    "demo": "orchestrator.cli.demo:demo",
+    "emulator": "orchestrator.cli.emulator:emulator",
     "submit": "orchestrator.cli.submit:submit",
     "check": "orchestrator.cli.check:check",
     "status": "orchestrator.cli.status:status",

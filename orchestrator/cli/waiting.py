@@ -1,7 +1,7 @@
 """Following sets from the inbox to their results, over the status socket."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +22,15 @@ FINISHED = frozenset({"delivered", "rejected", "cancelled"})
 class Followed:
     """The sets that grow out of what we drop: those of its names that were not there before."""
 
-    def __init__(self, daemon: Client, before: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        daemon: Client,
+        before: Mapping[str, str],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
         self._daemon = daemon
         self._before = before
+        self._check = check
 
     @classmethod
     @contextmanager
@@ -42,8 +48,8 @@ class Followed:
     def to_the_end(self, dropped: Sequence[Dropped], *, as_json: bool) -> int:
         """Wait until all are finished, showing how far they are; return the exit code."""
         names = [each.name for each in dropped]
-        with _display(as_json=as_json) as show:
-            views = self._watch(names, show)
+        with display(as_json=as_json) as show:
+            views = self.watch(names, show)
         if as_json:
             screen.say_json(list(views.values()))
         else:
@@ -51,10 +57,12 @@ class Followed:
                 screen.say(outcome(view))
         return max(exit_code(view) for view in views.values())
 
-    def _watch(self, names: Sequence[str], show: "_Display") -> dict[str, Any]:
+    def watch(self, names: Sequence[str], show: "Display") -> dict[str, Any]:
+        """Show the sets until all are finished, and return them; `check` is called all along."""
         ids: dict[str, str] = {}
         away_since: float | None = None
         while True:
+            self._check()
             try:
                 self._find(names, ids)
                 views = {name: self._daemon.get(f"/v1/sets/{ids[name]}") for name in ids}
@@ -80,7 +88,7 @@ class Followed:
                     break
 
 
-class _Display:
+class Display:
     """Shows views as they change; this one prints a line for each change."""
 
     def __init__(self) -> None:
@@ -103,12 +111,12 @@ class _Display:
         screen.flush()
 
 
-class _Silent(_Display):
+class _Silent(Display):
     def _say(self, line: str) -> None:
         pass
 
 
-class _Bars(_Display):
+class _Bars(Display):
     """Draws the table of `status`, in place."""
 
     def __init__(self, live: Any) -> None:
@@ -126,11 +134,12 @@ class _Bars(_Display):
 
 
 @contextmanager
-def _display(*, as_json: bool) -> Iterator[_Display]:
+def display(*, as_json: bool) -> Iterator[Display]:
+    """Choose how progress is shown: not at all, as lines, or as a live table."""
     if as_json:
         yield _Silent()
     elif not screen.is_terminal():
-        yield _Display()
+        yield Display()
     else:
         from rich.live import Live
 
