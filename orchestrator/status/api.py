@@ -15,8 +15,9 @@ from orchestrator.ports import Clock
 from orchestrator.status.board import Board
 from orchestrator.status.connections import Connection
 from orchestrator.status.control import (
-    NEEDS_JOB,
-    NEEDS_TOKEN,
+    BODIES,
+    Absence,
+    Adoption,
     Control,
     Done,
     Impossible,
@@ -133,8 +134,8 @@ class Api:
             raise Declined(403, "orders are taken from the daemon's user and root only", "use sudo")
         target = self._find(request).value.info.id
         order = await _order(request, verb)
-        token = IdempotencyKey(order.token) if order.token else None
-        job = JobName(order.job) if order.job else None
+        token = IdempotencyKey(order.token) if isinstance(order, Absence) else None
+        job = JobName(order.job) if isinstance(order, Adoption) else None
         log.info("order.received", verb=verb.value, set_id=target, peer=str(peer))
         try:
             message = await self._control.act(verb, target, token, job)
@@ -202,14 +203,9 @@ async def _order(request: web.Request, verb: Verb) -> Order:
     if body and request.content_type != JSON:
         raise Declined(415, "the body is not JSON", f"send Content-Type: {JSON}")
     try:
-        order = Order.model_validate_json(body or b"{}")
+        return BODIES.get(verb, Order).model_validate_json(body or b"{}")
     except ValidationError as error:
-        raise Declined(400, first_mistake(error), "see /openapi.json") from error
-    if verb in NEEDS_TOKEN and order.token is None:
-        raise Declined(400, f"{verb} needs the token of a batch", 'send {"token": "orc1-…"}')
-    if verb in NEEDS_JOB and order.job is None:
-        raise Declined(400, f"{verb} needs the name of a job", 'send {"job": "batches/…", …}')
-    return order
+        raise Declined(400, first_mistake(error), "see /openapi.json for the body") from error
 
 
 def _wanted(of: SetFold, query: SetsQuery) -> bool:

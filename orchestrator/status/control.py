@@ -32,15 +32,25 @@ MEANING = {
     Verb.ABSENT: "Declare that the job of a batch held in doubt does not exist.",
     Verb.ADOPT: "Declare which job is that of a batch held in doubt.",
 }
-NEEDS_TOKEN = frozenset({Verb.ABSENT, Verb.ADOPT})
-NEEDS_JOB = frozenset({Verb.ADOPT})
 
 
 class Order(View):
-    """What some orders need: the batch in question and, to adopt one, the job."""
+    """What comes with an order: for most of them nothing."""
 
-    token: str | None = Field(default=None, max_length=64)
-    job: str | None = Field(default=None, pattern=r"^batches/[a-z0-9_-]{1,100}$")
+
+class Absence(Order):
+    """Which batch has no job."""
+
+    token: str = Field(max_length=64)
+
+
+class Adoption(Absence):
+    """Which batch has which job."""
+
+    job: str = Field(pattern=r"^batches/[a-z0-9_-]{1,100}$")
+
+
+BODIES: dict[Verb, type[Order]] = {Verb.ABSENT: Absence, Verb.ADOPT: Adoption}
 
 
 class Done(View):

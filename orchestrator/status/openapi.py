@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.status.control import Order
+from orchestrator.status.control import BODIES
 from orchestrator.status.problems import PROBLEM_JSON, Problem
 from orchestrator.status.routes import EVENT_STREAM, JSON, ROUTES, Query, Route
 from orchestrator.status.views import EventView
@@ -34,8 +34,9 @@ def document(version: str) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     shown = {route.returns for route in ROUTES if route.returns} | {Problem, EventView}
     models = [(model, "serialization") for model in sorted(shown, key=lambda one: one.__name__)]
+    bodies = [(body, "validation") for body in BODIES.values()]
     _, schema = models_json_schema(
-        [*models, (Order, "validation")],  # type: ignore[list-item]
+        [*models, *bodies],  # type: ignore[list-item]
         ref_template=REFERENCE,
     )
     return dict(sorted(schema["$defs"].items()))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.status.control import MEANING, NEEDS_TOKEN, Done, Order, Verb
+from orchestrator.status.control import BODIES, MEANING, Done, Verb
 from orchestrator.status.views import (
     BatchPage,
     Display,
@@ -85,7 +85,7 @@ class Route:
     @property
     def body(self) -> type[View] | None:
         """What may be sent along."""
-        return Order if self.order in NEEDS_TOKEN else None
+        return None if self.order is None else BODIES.get(self.order)
 
     @property
     def pattern(self) -> str:
