@@ -330,7 +330,8 @@ class JoinOrder:
 class JoinReport:
     """What the answers of one batch were; `foreign` counts keys that were not asked for.
 
-    `whole` is False when the answers look cut short (a torn last line): download again.
+    `whole` is False when the answers look cut short or lack some (and were not to be taken as
+    they are): nothing was settled, download again. With `foreign` ones nothing is settled either.
     """
 
     tally: Tally
@@ -546,6 +547,9 @@ class Project(Protocol):
 
     async def hold(self, request_set: SetId, why: str) -> None:
         """Start nothing new for a set until the operator has spoken; `why` says what to do."""
+
+    def report(self, kind: str, subject: str, why: str | None) -> None:
+        """Show that something needs a look, as long as it lasts; None when it is well again."""
 
     async def book(self, kind: str, part: Part | None, detail: str) -> None:
         """Book an incident with its probable cost."""

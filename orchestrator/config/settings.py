@@ -168,6 +168,8 @@ class Settings(BaseSettings):
         return PollPolicy(
             interval_min=timedelta(seconds=self.polling.interval_min_seconds),
             interval_max=timedelta(seconds=self.polling.interval_max_seconds),
+            stuck_after=timedelta(hours=self.polling.stuck_after_hours),
+            resubmit_stuck=self.polling.stuck == "resubmit",
         )
 
     def warnings(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ under systemd and in a simulation.
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -80,12 +80,15 @@ class Assembly:
     adapters: Adapters
     policies: Policies
     rules: Rules
-    troubled: Callable[[str, str | None], None] = lambda _what, _why: None
+    troubled: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
     bells: Bells = field(default_factory=Bells)
     loops: dict[str, Loop[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.journal.listeners.append(self.bells.hear)
+        self.project.told = replace(
+            self.project.told, look=self.bells.of("watch").ring, report=self.troubled
+        )
         for title, stage, at_most, idle in self._stages():
             bell = self.bells.of(title)
             self.loops[title] = Loop(
@@ -198,7 +201,7 @@ class Assembly:
             exc_info=not isinstance(error, OSError),
         )
         if isinstance(error, OSError):
-            self.troubled(f"{stage}.{name}", f"{error.strerror}: {error.filename or name}")
+            self.troubled(stage, name, f"{error.strerror}: {error.filename or name}")
         set_id = _set_of(item)
         if times >= CRASHES_MAX and set_id is not None and not isinstance(error, OSError):
             why = f"crashed: {stage} failed {times} times ({type(error).__name__}: {error})"

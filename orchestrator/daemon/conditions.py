@@ -12,6 +12,11 @@ from orchestrator.status.views import Condition
 log = structlog.get_logger()
 SPACE = "space"
 REMEDY = "see the message; it is tried again by itself"
+REMEDIES = {
+    SPACE: "free some space; work goes on by itself",
+    "slow": "nothing is lost: the service ends a job after 48 h and it is then sent again; "
+    "`orchestrator cancel SET` if you do not want to wait",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +26,33 @@ class Conditions:
     board: Board
     clock: Clock
 
-    def troubled(self, what: str, why: str | None) -> None:
+    def troubled(self, kind: str, subject: str, why: str | None) -> None:
         """Say that something is wrong, or (None) well again."""
-        known = any(one.kind == what for one in self.board.conditions)
+        known = any(one.kind == kind and one.subject == subject for one in self.board.conditions)
         if why is None:
             if known:
-                self.board.clear_condition(what)
-                log.info("daemon.recovered", condition=what)
+                self.board.clear_condition(kind, subject)
+                log.info("daemon.recovered", condition=kind, subject=subject)
             return
+        remedy = REMEDIES.get(kind, REMEDY)
         condition = Condition(
-            kind=what, subject="", message=why, remedy=REMEDY, since=self.clock.now(), fatal=False
+            kind=kind,
+            subject=subject,
+            message=why,
+            remedy=remedy,
+            since=self.clock.now(),
+            fatal=False,
         )
         self.board.raise_condition(condition)
         if not known:
-            log.warning("daemon.degraded", condition=what, why=why, remedy=REMEDY)
+            log.warning("daemon.degraded", condition=kind, subject=subject, why=why, remedy=remedy)
 
     def watched(self, room: Callable[[], str | None]) -> Callable[[], str | None]:
         """Return `room`, with what it says shown."""
 
         def look() -> str | None:
             why = room()
-            self.troubled(SPACE, why)
+            self.troubled(SPACE, "", why)
             return why
 
         return look

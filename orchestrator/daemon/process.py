@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import structlog
 
 import orchestrator
+from orchestrator.config.errors import ConfigError
 from orchestrator.config.options import choose
-from orchestrator.config.settings import Paths, Settings
+from orchestrator.config.settings import Paths, Settings, load
 from orchestrator.daemon import identity, surroundings, translation
 from orchestrator.daemon.assembly import Adapters, Assembly, Rules
 from orchestrator.daemon.clocks import Chance, WallClock
@@ -58,8 +60,44 @@ def run(settings: Settings) -> int:
     surroundings.make(paths)
     with lock.state_lock(paths.state_dir, datetime.now(UTC)):
         identity.check_machine(paths.state_dir, host.machine_id())
-        asyncio.run(_live(settings, paths))
+        while asyncio.run(_live(settings, paths)) is Ending.RELOAD:
+            settings = _read_again(settings)
     return 0
+
+
+def _read_again(before: Settings) -> Settings:
+    """Read the settings again; what cannot be used changes nothing, the folders least of all."""
+    try:
+        after = load(before.file)
+    except ConfigError as error:
+        log.error("settings.refused", why=str(error))
+        return before
+    if after.paths != before.paths:
+        log.error("settings.refused", why="folders change only with a restart of the daemon")
+        return before
+    log.info("settings.read", file=str(after.file), profiles=sorted(after.profiles))
+    return after
+
+
+class Ending(Enum):
+    """Why a life of the daemon ended."""
+
+    STOP = "stop"
+    RELOAD = "reload"
+
+
+@dataclass(slots=True)
+class Stop:
+    """Tells the stages to end, and remembers why."""
+
+    event: asyncio.Event
+    ending: Ending = Ending.STOP
+
+    def ask(self, ending: Ending) -> None:
+        """End; a stop is never turned into a reload."""
+        if not self.event.is_set():
+            self.ending = ending
+            self.event.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +109,9 @@ class _Opened:
     clock: WallClock
 
 
-async def _live(settings: Settings, paths: Paths) -> None:
+async def _live(settings: Settings, paths: Paths) -> Ending:
     began = host.boottime()
-    stop = asyncio.Event()
+    stop = Stop(asyncio.Event())
     _heed_signals(stop)
     clock = WallClock()
     service = systemd.Notifier.from_environ(os.environ)
@@ -87,9 +125,10 @@ async def _live(settings: Settings, paths: Paths) -> None:
             base_url=settings.gemini.base_url,
             clean=opened.who.clean,
         )
-        await _serve(settings, paths, opened, service, stop)
+        await _serve(settings, opened, service, stop)
         await opened.database.transact(lives.end_life, clock.now(), opened.who.epoch)
     log.info("daemon.stopped", seconds=round(host.boottime() - began, 1))
+    return stop.ending
 
 
 @asynccontextmanager
@@ -122,7 +161,7 @@ async def _serve(
     paths: Paths,
     opened: _Opened,
     service: systemd.Notifier,
-    stop: asyncio.Event,
+    stop: Stop,
 ) -> None:
     clock, who = opened.clock, opened.who
     policies = translation.policies(settings)
@@ -182,7 +221,7 @@ async def _drive(
     room: StatusRoom,
     changed: asyncio.Event,
     service: systemd.Notifier,
-    stop: asyncio.Event,
+    stop: Stop,
 ) -> None:
     """Run everything until it is to end; the background goes last."""
     async with asyncio.TaskGroup() as group:
@@ -192,9 +231,12 @@ async def _drive(
             group.create_task(_pulse(room, service)),
         ]
         service.ready("running")
-        await assembly.run(stop)
+        await assembly.run(stop.event)
         room.board.phase = "stopping"
-        service.stopping("stopping")
+        if stop.ending is Ending.STOP:
+            service.stopping("stopping")
+        else:
+            service.reloading()
         for task in background:
             task.cancel()
 
@@ -252,14 +294,19 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _heed_signals(stop: asyncio.Event) -> None:
-    """End cleanly at the first SIGTERM or SIGINT, at once at the second."""
+def _heed_signals(stop: Stop) -> None:
+    """End cleanly at the first SIGTERM or SIGINT, at once at the second; read again at SIGHUP."""
     loop = asyncio.get_running_loop()
 
     def heed(number: signal.Signals) -> None:
         log.info("daemon.stopping", signal=number.name)
-        stop.set()
+        stop.ask(Ending.STOP)
         loop.remove_signal_handler(number)  # the second one is the system's own, and final
+
+    def reload() -> None:
+        log.info("daemon.stopping", signal="SIGHUP", reason="the settings are read again")
+        stop.ask(Ending.RELOAD)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heed, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)

@@ -62,6 +62,7 @@ class Told:
     scanned: Callable[[Scan], None] = lambda _scan: None
     listed: Callable[[float], None] = lambda _seconds: None
     look: Callable[[], None] = lambda: None
+    report: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
 
 
 @dataclass(slots=True)
@@ -280,6 +281,10 @@ class OneProject:
             if held:
                 log.warning("set.held", set=request_set, why=why)
             return
+
+    def report(self, kind: str, subject: str, why: str | None) -> None:
+        """Show that something needs a look, as long as it lasts."""
+        self.told.report(kind, subject, why)
 
     async def book(self, kind: str, part: Part | None, detail: str) -> None:
         """Book an incident with its probable cost."""

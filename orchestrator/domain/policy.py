@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 MEBIBYTE = 1 << 20
+TURNAROUND_TARGET = timedelta(hours=24)  # what the service aims at for a batch
 RETRYABLE_CODES = frozenset({1, 2, 4, 8, 10, 13, 14})
 
 
@@ -52,10 +53,16 @@ class SubmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """How often the job list is read: often while jobs are young, seldom when they are old."""
+    """How often the job list is read: often while jobs are young, seldom when they are old.
+
+    A job older than `stuck_after` is reported; it is cancelled, so that its requests are sent
+    again, only with `resubmit_stuck`: the service may still be about to answer it.
+    """
 
     interval_min: timedelta = timedelta(seconds=30)
     interval_max: timedelta = timedelta(minutes=5)
+    stuck_after: timedelta = timedelta(hours=50)
+    resubmit_stuck: bool = False
 
 
 def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:

@@ -136,6 +136,7 @@ class Collect:
             item.job,
             self.retry.retryable,
             last=item.part.generation >= choice.generations_max,
+            as_it_is=self._patience(item).shortfalls >= SHORTFALLS_MAX - 1,
         )
         report = await self.work.join(info.folder, order)
         if report.foreign:
@@ -150,11 +151,10 @@ class Collect:
 
     def _is_short(self, item: Ended, report: JoinReport) -> bool:
         """Tell whether another download is worth it: the file may not have been all there."""
-        if report.whole and report.lines >= item.part.count:
+        if report.whole:
             return False
-        patience = self._patience(item)
-        patience.shortfalls += 1
-        return patience.shortfalls < SHORTFALLS_MAX
+        self._patience(item).shortfalls += 1
+        return True
 
     async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
         part, now = item.part, self.clock.now()

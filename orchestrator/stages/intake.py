@@ -165,7 +165,7 @@ class Intake:
         if claim.trouble is not None or problem is not None:
             return claim.trouble or problem
         report = await self.work.index(claim, _order(choice, self))
-        return _flaw_of_the_whole(report, choice) or await self._flaw_of_the_model(received.info)
+        return flaw_of_the_whole(report, choice) or await self._flaw_of_the_model(received.info)
 
     def _chosen(self, claim: Claim) -> tuple[Choice, str | None]:
         try:
@@ -231,7 +231,8 @@ def _order(choice: Choice, intake: Intake) -> IndexOrder:
     )
 
 
-def _flaw_of_the_whole(report: IndexReport, choice: Choice) -> str | None:
+def flaw_of_the_whole(report: IndexReport, choice: Choice) -> str | None:
+    """Tell why a drop cannot be accepted as a whole, None if it can."""
     if report.problem is not None:
         return report.problem
     if report.requests == 0:

@@ -18,7 +18,13 @@ from orchestrator.domain.jobs import (
     Scan,
     has_ended,
 )
-from orchestrator.domain.policy import PollPolicy, RetryPolicy, backoff, next_look
+from orchestrator.domain.policy import (
+    TURNAROUND_TARGET,
+    PollPolicy,
+    RetryPolicy,
+    backoff,
+    next_look,
+)
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
 from orchestrator.store import (
     batches as batch_rows,
@@ -40,6 +46,8 @@ class Memory:
     missing_since: dict[JobName, float] = field(default_factory=dict)
     twins: set[JobName] = field(default_factory=set)
     states: dict[JobName, str] = field(default_factory=dict)
+    slow: set[str] = field(default_factory=set)
+    given_up: set[JobName] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Watch:
             elif scan.complete:
                 await self._ask_for(batch)
         await self._account_for_the_rest(scan, controls)
+        await self._mind_the_old(list(mine.values()))
         youngest = min((self.clock.now() - row.submitted_at for row in mine.values()), default=None)
         wait = next_look(self.poll, youngest, self.ids.jitter()) if youngest is not None else None
         self.project.scanned(wait)
@@ -128,6 +137,29 @@ class Watch:
             assert isinstance(job.state, JobState), "an end is a known state"
             move = machine.end(batch, job.state, job.error, self.clock.now())
             await self.journal.record(move)
+
+    async def _mind_the_old(self, submitted: Sequence[Submitted]) -> None:
+        """Report models that are slower than the service's target, and jobs that seem stuck."""
+        now = self.clock.now()
+        oldest: dict[str, timedelta] = {}
+        for row in submitted:
+            age = now - row.submitted_at
+            oldest[row.part.model] = max(age, oldest.get(row.part.model, age))
+            stuck = age > self.poll.stuck_after
+            if stuck and self.poll.resubmit_stuck and row.job not in self.memory.given_up:
+                await self._give_up(row)
+        for model in self.memory.slow - oldest.keys():
+            self.project.report("slow", model, None)
+        for model, age in oldest.items():
+            self.project.report("slow", model, _slowness(model, age, self.poll))
+        self.memory.slow = set(oldest)
+
+    async def _give_up(self, row: Submitted) -> None:
+        try:
+            await self.jobs.cancel(row.job)
+        except Unavailable:
+            return
+        self.memory.given_up.add(row.job)
 
     async def _ask_for(self, batch: Submitted) -> None:
         """A complete list does not show a job of ours: ask for it, patiently."""
@@ -224,3 +256,13 @@ class Watch:
                 await self.jobs.cancel(job.name)
             except Unavailable:
                 self.memory.twins.discard(job.name)  # again at the next look
+
+
+def _slowness(model: str, age: timedelta, poll: PollPolicy) -> str | None:
+    hours = age.total_seconds() / 3600
+    target = TURNAROUND_TARGET.total_seconds() / 3600
+    if age > poll.stuck_after:
+        return f"the oldest job of {model} is {hours:.0f} h old and seems stuck, not only slow"
+    if age > TURNAROUND_TARGET:
+        return f"the oldest job of {model} is {hours:.0f} h old, the service aims at {target:.0f} h"
+    return None

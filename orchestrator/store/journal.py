@@ -4,15 +4,23 @@ What listens hears of a move only after its commit: the log writes its one line,
 stages that may have work. A listener that is missed costs time or a line, never a fact.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from orchestrator.domain.batches import BatchEdge, Planned, Submitting
-from orchestrator.domain.request_sets import Received, SetEdge
+from orchestrator.domain.batches import Batch, BatchEdge, Planned, Submitting
+from orchestrator.domain.request_sets import (
+    Cancelled,
+    Delivered,
+    Received,
+    Rejected,
+    RequestSet,
+    SetEdge,
+)
 from orchestrator.ports import Clock
-from orchestrator.store import batches, lives, request_sets
+from orchestrator.store import batches, lives, notices, request_sets
 from orchestrator.store.database import Ledger, Tx
 from orchestrator.store.transitions import apply
 
@@ -30,6 +38,8 @@ class Recorded:
     received: tuple[Received, ...] = ()
     flagged: bool = False  # something else was written: flags, sightings, incidents
 
+
+ANNOUNCED = {"delivered": "delivered", "rejected": "failed", "cancelled": "cancelled"}
 
 Listener: TypeAlias = Callable[[Recorded], None]
 Also: TypeAlias = Callable[[Tx], None]
@@ -94,5 +104,21 @@ def _record(
     if any(isinstance(move.after, Submitting) for move in moves):
         lives.check_epoch(tx, epoch)
     apply(tx, now, *moves)
+    for move in moves:
+        if move.after.state in ANNOUNCED and move.after.state != move.before.state:
+            announce(tx, now, move.after)
     if also is not None:
         also(tx)
+
+
+def announce(tx: Tx, now: datetime, ended: Batch | RequestSet) -> None:
+    """Journal the notice of a set that is over, in the transaction that ends it."""
+    if not isinstance(ended, Delivered | Rejected | Cancelled):
+        return
+    body: dict[str, object] = {"set": ended.info.id, "name": ended.info.name}
+    if isinstance(ended, Rejected):
+        body |= {"why": ended.reason}
+    else:
+        body |= {"answered": ended.totals.answered, "failed": ended.totals.failed}
+        body |= {"outbox": ended.info.outbox}
+    notices.enqueue(tx, now, ANNOUNCED[ended.state], ended.info.id, json.dumps(body))
