@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from orchestrator.domain.batches import Usage
 from orchestrator.domain.failures import UNKNOWN, rpc_code
+from orchestrator.domain.usage import Response, summed
 
 FOUND = np.dtype(
     [
@@ -47,25 +48,13 @@ _KEY_IN_TAIL = re.compile(rb'[{,]\s*"key"\s*:\s*"(\d{1,18})"\s*\}\s*\}?\s*$')
 _KEY_IN_HEAD = re.compile(rb'^\s*\{\s*(?:"metadata"\s*:\s*\{\s*)?"key"\s*:\s*"(\d{1,18})"')
 
 
-class _Usage(msgspec.Struct, gc=False):
-    promptTokenCount: int = 0  # noqa: N815 - the service's spelling
-    cachedContentTokenCount: int = 0  # noqa: N815
-    candidatesTokenCount: int = 0  # noqa: N815
-    thoughtsTokenCount: int = 0  # noqa: N815
-
-
-class _Response(msgspec.Struct, gc=False):
-    usageMetadata: _Usage | None = None  # noqa: N815
-    tokenCount: str | int | None = None  # noqa: N815
-
-
 class _Error(msgspec.Struct, gc=False):
     code: int
 
 
 class _Canonical(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     key: str
-    response: _Response | None = None
+    response: Response | None = None
     error: _Error | None = None
 
 
@@ -86,9 +75,8 @@ _canonical = msgspec.json.Decoder(_Canonical)
 _line = msgspec.json.Decoder(_Line)
 _key = msgspec.json.Decoder(str | int)
 _metadata = msgspec.json.Decoder(_Metadata)
-_response = msgspec.json.Decoder(_Response)
+_response = msgspec.json.Decoder(Response)
 _error = msgspec.json.Decoder(_Error)
-_NO_USAGE = _Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +132,7 @@ def _read_canonical(data: bytes, base: int) -> Reading | None:
     for place in np.flatnonzero(failed).tolist():
         error = lines[place].error
         found["code"][place] = rpc_code(error.code if error else None)
-    return Reading(found, _usage([line.response for line in lines if line.response]))
+    return Reading(found, summed([line.response for line in lines if line.response]))
 
 
 def _framed(
@@ -180,44 +168,25 @@ def _digits(ordinals: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 POWERS = 10 ** np.arange(1, ORDINAL_DIGITS_MAX + 1, dtype=np.int64)
 
 
-def _usage(responses: list[_Response]) -> Usage:
-    told = [response.usageMetadata or _NO_USAGE for response in responses]
-    bare = [response for response in responses if response.tokenCount is not None]
-    return Usage(
-        sum([usage.promptTokenCount for usage in told]) + sum(map(_token_count, bare)),
-        sum([usage.cachedContentTokenCount for usage in told]),
-        sum([usage.candidatesTokenCount for usage in told]),
-        sum([usage.thoughtsTokenCount for usage in told]),
-    )
-
-
-def _token_count(response: _Response) -> int:
-    # An embedding's `tokenCount` is an int64, so a string; `usageMetadata` says the same again.
-    count = response.tokenCount
-    if response.usageMetadata is not None or count is None:
-        return 0
-    return int(count) if str(count).isdecimal() else 0
-
-
 # ---- line by line -----------------------------------------------------------------------------
 
 
 def _read_each(data: bytes, base: int) -> Reading:
     rows: list[tuple[int, int, int, int]] = []
-    responses: list[_Response] = []
+    responses: list[Response] = []
     start = 0
     while start < len(data):
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
         # One line alone may be very long: it is not copied.
         line = data if start == 0 and end >= len(data) - 1 else data[start:end]
-        if not line.isspace():
+        if line and not line.isspace():
             rows.append(_read_line(line, base + start, responses))
         start = end + 1
-    return Reading(np.array(rows, FOUND), _usage(responses))
+    return Reading(np.array(rows, FOUND), summed(responses))
 
 
-def _read_line(line: bytes, offset: int, responses: list[_Response]) -> tuple[int, int, int, int]:
+def _read_line(line: bytes, offset: int, responses: list[Response]) -> tuple[int, int, int, int]:
     """Return the FOUND row of one line, and keep what it tells about tokens."""
     if not is_utf8(line):
         return key_nearby(line, line), offset, len(line), NOT_UTF8
@@ -278,11 +247,11 @@ def _code(error: memoryview) -> int:
         return UNKNOWN
 
 
-def _told(response: memoryview) -> _Response:
+def _told(response: memoryview) -> Response:
     try:
         return _response.decode(response)
     except msgspec.DecodeError:
-        return _Response()
+        return Response()
 
 
 def is_utf8(data: bytes) -> bool:

@@ -1,9 +1,7 @@
-"""Answers of batches: downloaded to a temporary file, kept, then joined with their ordinals.
+"""Kept answers are joined with their ordinals.
 
-`answers/<token>.part` grows while it is downloaded, `answers/<token>.jsonl` is whole and durable,
-`answers/<serial>.jsonl` is the same file once answers.idx points into it. Lines are read by byte
-ranges, several workers at once; each range leaves its findings in a scratch file. Then one worker
-settles by them: first answers.idx, then states.idx.
+Lines are read by byte ranges, several workers at once; each range leaves its findings in a
+scratch file. Then one worker settles by them: first answers.idx, then states.idx.
 
 Trouble: a crash in between leaves nothing that the same join would not write again.
 """
@@ -31,82 +29,15 @@ from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.join import UNTOUCHED, Counting, Places, Settling, Terms
 from orchestrator.domain.planning import Runs, ordinals_of
 from orchestrator.ports import JoinOrder, JoinReport
-from orchestrator.spool import atomic, source
-from orchestrator.spool.index_files import IndexFiles, answers_path
+from orchestrator.spool import answer_files, atomic, source
+from orchestrator.spool.answer_files import ANSWERS_MODE
+from orchestrator.spool.index_files import IndexFiles
 from orchestrator.spool.plan import read_runs
 
 STEP = 1 << 18
 RANGE_BYTES = 32 << 20  # what one call reads
 ROWS = 1 << 16  # findings settled in one go
 SHOWN_BYTES = 1 << 12  # of an overlong line, at each end
-ANSWERS_MODE = 0o600
-
-
-# ---- files --------------------------------------------------------------------------------------
-
-
-class PartFile:
-    """Implements `ports.Sink`: a file beside the answers that goes on where it stopped."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @property
-    def size(self) -> int:
-        """Return how many bytes are there."""
-        try:
-            return self._path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def append(self, piece: bytes) -> None:
-        """Write at the end."""
-        self._write(piece, os.O_APPEND)
-
-    def restart(self) -> None:
-        """Begin again with nothing."""
-        self._write(b"", os.O_TRUNC)
-
-    def _write(self, piece: bytes, how: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how
-        file = os.open(self._path, flags, ANSWERS_MODE)
-        try:
-            atomic.write_all(file, piece, self._path)
-        finally:
-            os.close(file)
-
-
-def sink(folder: Path, token: IdempotencyKey) -> PartFile:
-    """Return where the answers of a batch are downloaded to."""
-    atomic.mkdir(folder / "answers", exist_ok=True)
-    return PartFile(_part_path(folder, token))
-
-
-def keep(folder: Path, token: IdempotencyKey) -> None:
-    """Make downloaded answers durable under their final name. Runs in a worker; repeatable."""
-    part, whole = _part_path(folder, token), kept_path(folder, token)
-    if part.exists():
-        atomic.fsync_path(part)
-        atomic.rename(part, whole)
-    atomic.fsync_dir(whole.parent)
-    atomic.fsync_dir(folder)
-
-
-def drop(folder: Path, token: IdempotencyKey) -> None:
-    """Throw answers away that are not whole; they were not joined."""
-    for path in (_part_path(folder, token), kept_path(folder, token)):
-        atomic.unlink(path, missing_ok=True)
-    if (folder / "answers").exists():
-        atomic.fsync_dir(folder / "answers")
-
-
-def kept_path(folder: Path, token: IdempotencyKey) -> Path:
-    """Return where whole answers lie."""
-    return folder / "answers" / f"{token}.jsonl"
-
-
-def _part_path(folder: Path, token: IdempotencyKey) -> Path:
-    return folder / "answers" / f"{token}.part"
 
 
 def _found_path(folder: Path, token: IdempotencyKey, number: int) -> Path:
@@ -137,7 +68,7 @@ def scan_range(
     """Read the lines that begin in a byte range; leaves the findings. Runs in a worker."""
     usage, cut_short = Usage(), False
     target = _found_path(folder, token, number)
-    answers = atomic.open_read(kept_path(folder, token))
+    answers = atomic.open_read(answer_files.kept_path(folder, token))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     scratch = os.open(target, flags, ANSWERS_MODE)
     try:
@@ -217,7 +148,8 @@ def _read(file: int, offset: int, size: int) -> bytes:
 def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanned) -> JoinReport:
     """Settle by the findings of all ranges. Runs in a worker; repeatable.
 
-    Answers that look cut short or lack some, or that hold strangers, settle nothing.
+    Answers that look cut short or lack some settle nothing, unless they are to be taken as they
+    are or were joined before; nor do answers that hold strangers.
     """
     part = order.part
     runs = read_runs(folder, part.token)
@@ -225,6 +157,7 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
     for found in _findings(folder, part.token, numbers):
         counting.first(found)
     whole = not scanned.cut_short and not counting.missing().any()
+    whole = whole or order.as_it_is or answer_files.were_joined(folder, part.token)
     report = JoinReport(
         tally=Tally(missing=counting.places.count),
         usage=scanned.usage,
@@ -234,7 +167,7 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
         malformed=counting.malformed,
         whole=whole,
     )
-    if (whole or order.as_it_is) and not counting.foreign:
+    if whole and not counting.foreign:
         tally, doubled = _settle(folder, order, runs, numbers)
         report = replace(report, tally=tally, doubled=report.doubled + doubled)
     return report
@@ -255,8 +188,7 @@ def _findings(folder: Path, token: IdempotencyKey, numbers: int) -> Iterator[Fou
 
 def _settle(folder: Path, order: JoinOrder, runs: Runs, numbers: int) -> tuple[Tally, int]:
     part = order.part
-    _name_by_serial(folder, part.token, part.serial)
-    terms = Terms(part.serial, part.generation, order.retryable, order.last)
+    terms = Terms(answer_files.take(folder, part), part.generation, order.retryable, order.last)
     counting = Counting(Places(runs))
     with IndexFiles(folder) as index:
         settling = Settling(terms, counting.places, index.states, index.answers, index.errors)
@@ -275,17 +207,3 @@ def _settle(folder: Path, order: JoinOrder, runs: Runs, numbers: int) -> tuple[T
             place += len(ordinals)
         index.flush(source.STATES)
     return settling.tally, settling.doubled
-
-
-def _name_by_serial(folder: Path, token: IdempotencyKey, serial: int) -> None:
-    """Let the answers be found by what answers.idx says."""
-    whole, named = kept_path(folder, token), answers_path(folder, serial)
-    try:
-        atomic.link(whole, named)
-    except FileExistsError:
-        if not named.samefile(whole):
-            raise RuntimeError(
-                f"{named} belongs to other answers than {whole}; "
-                "keep the folder as it is and report this"
-            ) from None
-    atomic.fsync_dir(named.parent)

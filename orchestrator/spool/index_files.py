@@ -104,7 +104,7 @@ class ErrorFiles:
 
     def _file(self, serial: int) -> int:
         if serial not in self._files:
-            path = answers_path(self._folder, serial) if serial else self._folder / ERRORS
+            path = joined(self._folder)[serial] if serial else self._folder / ERRORS
             self._files[serial] = atomic.open_read(path)
         return self._files[serial]
 
@@ -160,9 +160,9 @@ class IndexFiles:
         self.close()
 
 
-def answers_path(folder: Path, serial: int) -> Path:
-    """Return under which name the joined answers of the batch with this serial lie."""
-    return folder / "answers" / f"{serial:08d}.jsonl"
+def joined(folder: Path) -> dict[int, Path]:
+    """Return the answers that answers.idx may point into, by the serial that it knows them by."""
+    return {int(path.name[:8]): path for path in (folder / "answers").glob("[0-9]*-*.jsonl")}
 
 
 def read_fragments(folder: Path) -> tuple[bytes, ...]:

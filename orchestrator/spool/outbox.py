@@ -18,10 +18,10 @@ from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
 from orchestrator.ports import Delivery, SourceGone
-from orchestrator.spool import publish, results, source
+from orchestrator.spool import publish, result_files, source
 from orchestrator.spool.publish import Published
 from orchestrator.spool.rejects import reject
-from orchestrator.spool.results import Origin, Stretch
+from orchestrator.spool.results import Origin, Stretch, WrongResults
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class FolderOutbox:
         origin = Origin(self._work / info.folder, self._work / info.folder)
         parts = publish.subfolder(folder, PARTS)
         with publish.growing(parts, f"{part.serial:05d}.jsonl", info.id) as target:
-            await self._call(results.write_part, origin, part, target)
+            await self._call(result_files.write_part, origin, part, target)
 
     async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
         """Move a refused input with its flaws to `rejected/`; repeatable."""
@@ -103,7 +103,7 @@ class FolderOutbox:
                     files[name] = await self._call(publish.digest, target)
                 else:
                     files[name] = await self._call(
-                        results.write_packed, origin, info.requests, target, options.compress
+                        result_files.write_packed, origin, info.requests, target, options.compress
                     )
             _check(info, files[name], stretches)
             for part in sorted((folder / PARTS).glob("*.jsonl")):
@@ -115,7 +115,7 @@ class FolderOutbox:
     async def _measure(self, info: SetInfo, origin: Origin) -> list[Stretch]:
         """Measure all results; what the stretches before it come to is each one's place."""
         calls = [
-            partial(results.measure, origin, lo, min(lo + MEASURED, info.requests))
+            partial(result_files.measure, origin, lo, min(lo + MEASURED, info.requests))
             for lo in range(0, info.requests, MEASURED)
         ]
         return [stretch for each in await self._several(calls) for stretch in each]
@@ -125,7 +125,7 @@ class FolderOutbox:
     ) -> None:
         calls, at = [], 0
         for stretch in stretches:
-            calls.append(partial(results.write_stretch, origin, stretch, target, at))
+            calls.append(partial(result_files.write_stretch, origin, stretch, target, at))
             at += stretch.bytes
         await self._several(calls, info.id)
 
@@ -156,7 +156,7 @@ def _check(info: SetInfo, written: Published, stretches: Sequence[Stretch]) -> N
     """Compare what was written with what was asked: one line for each request, to the byte."""
     lines = sum(stretch.answered + stretch.failed for stretch in stretches)
     if not written.lines == lines == info.requests:
-        raise results.WrongResults(
+        raise WrongResults(
             f"{info.outbox}: {info.requests} requests but {written.lines} result lines; "
             "nothing was published: run `orchestrator fsck`"
         )

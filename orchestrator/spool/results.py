@@ -1,41 +1,29 @@
-"""Result lines: each request's answer under the user's own key, in input order.
-
-A stretch of ordinals is measured first, so that several workers can write their stretches of one
-file at once, each at its place.
+"""Result lines: each request's answer under the user's own key.
 
 Trouble: an answer that is no longer there, or a request that is still open, ends the delivery.
 """
 
-import gzip
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import numpy as np
-from zstandard import ZstdCompressor
 
-from orchestrator.domain.batches import Part
 from orchestrator.domain.failures import INVALID_ARGUMENT, failure, normalised
 from orchestrator.domain.join import LOW
 from orchestrator.domain.layout import OFFSET_BITS, OFFSET_MASK, SIDE, Settled
-from orchestrator.domain.planning import Int64s, ordinals_of
+from orchestrator.domain.planning import Int64s
 from orchestrator.spool import atomic, source
 from orchestrator.spool.extents import pread_exactly, read_spans
-from orchestrator.spool.index_files import ERRORS, answers_path
-from orchestrator.spool.plan import read_runs
-from orchestrator.spool.publish import Published, digest
+from orchestrator.spool.index_files import ERRORS, joined
 from orchestrator.spool.source import Rows, Source
 
-STRETCH = 1 << 16  # requests whose lines one call writes
 BUNDLE = 1 << 10  # lines made in one go
-GZIP_LEVEL = 6
-ZSTD_LEVEL = 3
 KEY_GAP_MAX = 1 << 11  # between two keys of the source; wider ones are read one by one
 ANSWER_GAP_MAX = 1 << 8  # between two answers: the frame around them
 
@@ -89,6 +77,7 @@ class Results:
         self._states = source.open_states(origin.answers)
         self._answers = source.open_answers(origin.answers)
         self._source = Source(origin.keys)
+        self._joined = joined(origin.answers)
         self._files: dict[int, int] = {}
         self._flaws: dict[int, tuple[bytes, bytes]] | None = None
 
@@ -178,7 +167,7 @@ class Results:
             while len(self._files) >= FILES_MAX:
                 os.close(self._files.pop(next(iter(self._files))))
             folder = self._origin.answers
-            path = answers_path(folder, serial) if serial else folder / ERRORS
+            path = self._joined[serial] if serial else folder / ERRORS
             self._files[serial] = atomic.open_read(path)
         return self._files[serial]
 
@@ -205,103 +194,3 @@ def _read_flaws(folder: Path) -> dict[int, tuple[bytes, bytes]]:
             key = bytes(flaw.key)
             found[flaw.ordinal] = b"" if key == b"null" else key, failure(INVALID_ARGUMENT, message)
     return found
-
-
-# ---- whole files --------------------------------------------------------------------------------
-
-
-def measure(origin: Origin, lo: int, hi: int) -> list[Stretch]:
-    """Measure the results of `[lo, hi)` stretch by stretch. Runs in a worker."""
-    with Results(origin) as results:
-        return [
-            results.measure(start, min(start + STRETCH, hi)) for start in range(lo, hi, STRETCH)
-        ]
-
-
-def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -> None:
-    """Write the result lines of a stretch at their place in a file.
-
-    Runs in a worker, several at once on one file; repeatable.
-    """
-    end = offset + stretch.bytes
-    with Results(origin) as results, _opened(target) as file:
-        os.lseek(file, offset, os.SEEK_SET)
-        for ordinals in _bundles(stretch.lo, stretch.hi):
-            data = b"".join(results.lines(ordinals))
-            atomic.write_all(file, data, target)
-            offset += len(data)
-    if offset != end:
-        raise WrongResults(f"{target}: {offset} where {end} was measured; nothing was published")
-
-
-def write_part(origin: Origin, part: Part, target: Path) -> None:
-    """Write the results of the requests of a batch that are settled. Runs in a worker."""
-    states = source.open_states(origin.answers)
-    with Results(origin) as results, _opened(target) as file:
-        for ordinals in ordinals_of(read_runs(origin.answers, part.token), BUNDLE):
-            settled = ordinals[np.isin(states[ordinals] & LOW, (Settled.RESPONSE, Settled.ERROR))]
-            if len(settled):
-                atomic.write_all(file, b"".join(results.lines(settled)), target)
-
-
-def write_packed(origin: Origin, requests: int, target: Path, how: str) -> Published:
-    """Write all results compressed, as one stream; the lines are those inside it.
-
-    Runs in a worker; repeatable. One stream, because many readers stop at the end of the first.
-    """
-    lines = 0
-    with (
-        Results(origin) as results,
-        _opened(target) as file,
-        _packer(how, file, target) as stream,
-    ):
-        for ordinals in _bundles(0, requests):
-            made = results.lines(ordinals)
-            stream.write(b"".join(made))
-            lines += len(made)
-    return replace(digest(target), lines=lines)
-
-
-def _bundles(lo: int, hi: int) -> Iterator[Int64s]:
-    """Yield ordinals in bundles whose lines are made in one go."""
-    for start in range(lo, hi, BUNDLE):
-        yield np.arange(start, min(start + BUNDLE, hi))
-
-
-@contextmanager
-def _opened(target: Path) -> Iterator[int]:
-    file = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-class _Into:
-    """A file as compressors want it."""
-
-    def __init__(self, file: int, path: Path) -> None:
-        self._file = file
-        self._path = path
-
-    def write(self, data: bytes) -> int:
-        atomic.write_all(self._file, data, self._path)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held here."""
-
-
-@contextmanager
-def _packer(how: str, file: int, path: Path) -> Iterator[Any]:
-    os.truncate(file, 0)
-    into: Any = _Into(file, path)
-    match how:
-        case "gz":
-            with gzip.GzipFile("", "wb", GZIP_LEVEL, into, mtime=0) as stream:
-                yield stream
-        case "zst":
-            with ZstdCompressor(level=ZSTD_LEVEL).stream_writer(into, closefd=False) as stream:
-                yield stream
-        case _:
-            raise ValueError(f"results cannot be compressed as {how!r}: gz or zst")

@@ -21,8 +21,9 @@ from orchestrator.ports import (
     PartPlan,
     PlanOrder,
 )
-from orchestrator.spool import answers, atomic, plan, settling
-from orchestrator.spool.answers import PartFile, Scanned
+from orchestrator.spool import answer_files, answers, atomic, plan, settling
+from orchestrator.spool.answer_files import PartFile
+from orchestrator.spool.answers import Scanned
 from orchestrator.spool.body import ComposedBody
 from orchestrator.spool.index import Indexing
 from orchestrator.spool.session import SessionFile
@@ -111,19 +112,19 @@ class WorkFolder:
 
     def answers(self, folder: str, token: IdempotencyKey) -> PartFile:
         """Return the temporary file into which a batch's answers are downloaded."""
-        return answers.sink(self._root / folder, token)
+        return answer_files.sink(self._root / folder, token)
 
     async def keep_answers(self, folder: str, token: IdempotencyKey) -> None:
         """Make the downloaded answers durable under their final name."""
-        await self._call(answers.keep, self._root / folder, token)
+        await self._call(answer_files.keep, self._root / folder, token)
 
     async def have_answers(self, folder: str, token: IdempotencyKey) -> bool:
         """Tell whether whole answers of this batch are on disk already."""
-        return answers.kept_path(self._root / folder, token).exists()
+        return answer_files.kept_path(self._root / folder, token).exists()
 
     async def drop_answers(self, folder: str, token: IdempotencyKey) -> None:
         """Throw away answers that turned out not to be whole."""
-        answers.drop(self._root / folder, token)
+        answer_files.drop(self._root / folder, token)
 
     async def join(self, folder: str, order: JoinOrder) -> JoinReport:
         """Pair answers with ordinals and write the index, durably; repeatable.
@@ -131,7 +132,7 @@ class WorkFolder:
         Answers that are not whole, or hold strangers, settle nothing (see `JoinOrder.as_it_is`).
         """
         place, token = self._root / folder, order.part.token
-        spans = answers.ranges(answers.kept_path(place, token).stat().st_size)
+        spans = answers.ranges(answer_files.kept_path(place, token).stat().st_size)
         scanned = await self._several(
             [
                 partial(answers.scan_range, place, token, number, span, self._line_bytes_max)

@@ -1,0 +1,198 @@
+"""Answer lines in every form that the wire knows, and in those that it should not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from orchestrator.domain.answers import (
+    NEITHER,
+    NO_KEY,
+    NOT_JSON,
+    NOT_OURS,
+    NOT_UTF8,
+    RESPONSE,
+    _read_canonical,
+    _read_each,
+    key_nearby,
+    read_lines,
+)
+from orchestrator.domain.batches import Usage
+
+TEXT = st.text(max_size=20)
+VALUES: Any = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-9, 9), TEXT),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.one_of(TEXT, st.just("key")), inner)
+    ),
+    max_leaves=6,
+)
+COUNTS = st.integers(0, 1000)
+USAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "promptTokenCount": COUNTS,
+        "cachedContentTokenCount": COUNTS,
+        "candidatesTokenCount": COUNTS,
+        "thoughtsTokenCount": COUNTS,
+        "other": VALUES,
+    },
+)
+RESPONSES = st.fixed_dictionaries(
+    {}, optional={"candidates": VALUES, "usageMetadata": USAGE, "modelVersion": TEXT}
+)
+ERRORS = st.fixed_dictionaries({"code": st.integers(1, 16)}, optional={"message": TEXT})
+ORDINALS = st.integers(0, 10**12)
+
+
+def _dumps(value: Any, *, ascii_only: bool) -> bytes:
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+@st.composite
+def canonical(draw: st.DrawFn) -> tuple[bytes, int, bytes, int]:
+    """Return a line in the common layout, its ordinal, its value and its code."""
+    ordinal, ascii_only = draw(ORDINALS), draw(st.booleans())
+    if draw(st.booleans()):
+        value, name, code = draw(RESPONSES), b"response", RESPONSE
+    else:
+        value, name = draw(ERRORS), b"error"
+        code = value["code"]
+    raw = _dumps(value, ascii_only=ascii_only)
+    return b'{"%b":%b,"key":"%d"}\n' % (name, raw, ordinal), ordinal, raw, code
+
+
+@settings(deadline=None)
+@given(st.lists(canonical(), min_size=1, max_size=20), st.integers(0, 10**9))
+def test_each_line_is_found_with_its_exact_value(
+    lines: list[tuple[bytes, int, bytes, int]], base: int
+) -> None:
+    """Reading many lines at once and one by one find the same spans, codes and usage."""
+    data = b"".join(line for line, *_ in lines)
+
+    reading = read_lines(data, base)
+    slow = _read_each(data, base)
+
+    assert reading.found["ordinal"].tolist() == [ordinal for _, ordinal, _, _ in lines]
+    assert reading.found["code"].tolist() == [code for *_, code in lines]
+    spans = [
+        data[offset - base : offset - base + length]
+        for offset, length in zip(
+            reading.found["offset"].tolist(), reading.found["length"].tolist(), strict=True
+        )
+    ]
+    assert spans == [raw for _, _, raw, _ in lines]
+    for found in (slow.found["ordinal"], slow.found["code"], slow.found["length"]):
+        assert len(found) == len(lines)
+    assert slow.found["length"].tolist() == reading.found["length"].tolist()
+    assert slow.usage == reading.usage
+
+
+def test_the_common_layout_is_read_in_one_go() -> None:
+    """Lines with the key as the last member do not go line by line."""
+    data = b'{"response":{"a":[1,"\xc3\xa9"]},"key":"0"}\n{"error":{"code":3},"key":"10"}\n'
+
+    reading = _read_canonical(data, 0)
+
+    assert reading is not None
+    assert reading.found["ordinal"].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"response":{},"key":"1"}\n{"response":{},\n"key":"2"}\n',
+        b'{"response":{},"key":"1"}{"response":{},"key":"2"}\n\n',
+        b'{"response":{},"key":"1","key":"2"}\n',
+        b'{"response":{},"response":{"a":1},"key":"2"}\n',
+        b'{"response":{"key":"9"}}\n',
+        b'{"response":{},"key":"007"}\n',
+        b'{"response":{},"key":"\\u0037"}\n',
+        b'{"response":{},"x":1,"key":"7"}\n',
+        b'{"response":{}, "key":"7"}\n',
+        b'{"response":"\xff","key":"7"}\n',
+        b'{"response":{},"key":"7"}',
+        b'{"response":{},"key":"-7"}\n',
+        b'{"response":{},"key":"\xef\xbc\x97"}\n',
+        b"\n",
+    ],
+)
+def test_what_looks_common_and_is_not_goes_line_by_line(data: bytes) -> None:
+    """Two objects on a line, one over two, a member twice, another spelling: no short cut."""
+    assert _read_canonical(data, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "ordinal", "value", "code"),
+    [
+        (b'{"key":"5","response":{"a":1}}', 5, b'{"a":1}', RESPONSE),
+        (b'{"response":{"a":1},"metadata":{"key":"5"}}', 5, b'{"a":1}', RESPONSE),
+        (b'{"metadata":{"x":1,"key":5},"response":{}}', 5, b"{}", RESPONSE),
+        (b' {"key" : "5" , "response" : { } } \r', 5, b"{ }", RESPONSE),
+        (b'{"response":null,"error":{"code":13},"key":"5"}', 5, b'{"code":13}', 13),
+        (b'{"status":{"code":8},"key":"5"}', 5, b'{"code":8}', 8),
+        (b'{"error":{"code":503},"key":"5"}', 5, b'{"code":503}', 14),
+        (b'{"error":{"message":"?"},"key":"5"}', 5, b'{"message":"?"}', 2),
+        (b'{"response":{"a":1},"error":{"code":1},"key":"5"}', 5, b'{"a":1}', RESPONSE),
+        (b'{"response":{"usageMetadata":7},"key":"5"}', 5, b'{"usageMetadata":7}', RESPONSE),
+        (b'{"response":{}}', NO_KEY, b"{}", RESPONSE),
+        (b'{"response":{},"key":"user"}', NOT_OURS, b"{}", RESPONSE),
+        (b'{"response":{},"key":"05"}', NOT_OURS, b"{}", RESPONSE),
+        (b'{"response":{},"metadata":7}', NOT_OURS, b"{}", RESPONSE),
+        (b'{"key":"5"}', 5, b'{"key":"5"}', NEITHER),
+        (b'{"response":"text","key":"5"}', 5, b'{"response":"text","key":"5"}', NEITHER),
+        (b'{"response":{"a":,"key":"5"}', 5, b'{"response":{"a":,"key":"5"}', NOT_JSON),
+        (
+            b'{"response":{"a":"\xff"},"key":"5"}',
+            5,
+            b'{"response":{"a":"\xff"},"key":"5"}',
+            NOT_UTF8,
+        ),
+        (b"nonsense", NO_KEY, b"nonsense", NOT_JSON),
+        (b'{"response":{"a":' + b"[" * 9999, NO_KEY, b'{"response":{"a":' + b"[" * 9999, NOT_JSON),
+    ],
+)
+def test_each_form_of_a_line(line: bytes, ordinal: int, value: bytes, code: int) -> None:
+    """Members in any order, either place of the key, either name of an error, or a finding."""
+    (row,) = read_lines(line, 100).found
+
+    assert (row["ordinal"], row["code"]) == (ordinal, code)
+    assert line[row["offset"] - 100 :][: row["length"]] == value
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    """Other line ends of Unicode are text, and blank lines are nothing."""
+    text = "a\u2028b\u2029c\x85d".encode()
+    data = b'\n{"response":{"t":"%b"},"key":"1"}\n \n{"response":{},"key":"2"}' % text
+
+    assert read_lines(data, 0).found["ordinal"].tolist() == [1, 2]
+
+
+def test_the_tokens_of_embeddings_are_counted_once() -> None:
+    """`tokenCount` is an int64 and so a string; `usageMetadata` beside it says the same again."""
+    data = (
+        b'{"response":{"tokenCount":"4","embedding":{}},"key":"1"}\n'
+        b'{"response":{"tokenCount":"5","usageMetadata":{"promptTokenCount":5}},"key":"2"}\n'
+        b'{"response":{"tokenCount":"many"},"key":"3"}\n'
+    )
+
+    assert read_lines(data, 0).usage == Usage(prompt=9)
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "ordinal"),
+    [
+        (b'{"key":"12","response":{', b"", 12),
+        (b'{"metadata":{"key":"12"},"resp', b"", 12),
+        (b"{", b'..."}]},"key":"12"}\n', 12),
+        (b"{", b'..."}]},"metadata":{"key":"12"}}\n', 12),
+        (b'{"response":{"key":"12"', b"}", NO_KEY),
+        (b"{", b'{"text":"\\"key\\":\\"12\\"}', NO_KEY),
+    ],
+)
+def test_a_broken_line_may_still_tell_its_key(head: bytes, tail: bytes, ordinal: int) -> None:
+    """The key of a line that cannot be read is looked for at both of its ends."""
+    assert key_nearby(head, tail) == ordinal
