@@ -24,18 +24,18 @@ def fsck(config: Path | None, *, as_json: bool) -> int:
     """
     from orchestrator.config.settings import load
 
-    findings = _findings(load(config).paths)
+    broken = findings(load(config).paths)
     if as_json:
-        screen.say_json({"findings": findings})
-        return failure.DATA if findings else failure.OK
-    for each in findings:
+        screen.say_json({"findings": broken})
+        return failure.DATA if broken else failure.OK
+    for each in broken:
         screen.say(f"{each['invariant']} {each['where']}: {each['what']}; {each['remedy']}")
-    if not findings:
+    if not broken:
         screen.say("the ledger is sound: every invariant holds")
-    return failure.DATA if findings else failure.OK
+    return failure.DATA if broken else failure.OK
 
 
-def _findings(paths: "Paths") -> list[dict[str, str]]:
+def findings(paths: "Paths") -> list[dict[str, str]]:
     """Copy the ledger while nobody writes to it, and check the copy."""
     import asyncio
     import tempfile

@@ -30,6 +30,7 @@ COMMANDS = {
     "delete-remote": "orchestrator.cli.verbs:delete_remote",
     "absent": "orchestrator.cli.verbs:absent",
     "adopt": "orchestrator.cli.verbs:adopt",
+    "doctor": "orchestrator.cli.doctor:doctor",
     "config": "orchestrator.cli.config:config",
     "fsck": "orchestrator.cli.fsck:fsck",
     "completion": "orchestrator.cli.completion:completion",

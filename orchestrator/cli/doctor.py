@@ -1,0 +1,112 @@
+"""`orchestrator doctor`: what is not well, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import failure, screen
+from orchestrator.cli.findings import Finding, fail, skip, warn
+from orchestrator.cli.options import config_option, examples, json_option
+from orchestrator.service.printable import printable
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
+
+
+@click.command(
+    short_help="Find what is not well, with its remedy.",
+    epilog=examples(
+        "orchestrator doctor",
+        "orchestrator doctor --offline",
+        "sudo -u orchestrator orchestrator doctor --json",
+    ),
+)
+@click.option("--offline", is_flag=True, help="Leave out what asks the service.")
+@config_option()
+@json_option()
+def doctor(config: Path | None, *, offline: bool, as_json: bool) -> int:
+    """Look at settings, folders, space, limits, socket, ledger, unit, clock, key and models.
+
+    Whatever is not well is told with its remedy. Run it as the daemon's user, to see what the
+    daemon would see. Only reads, and creates nothing at the service.
+
+    The exit code is 0 when nothing fails (warnings may remain), 1 when something does.
+    """
+    found = list(_findings(config, offline=offline))
+    if as_json:
+        screen.say_json([asdict(finding) for finding in found])
+    elif screen.is_terminal():
+        _draw(found)
+    else:
+        for line in lines(found):
+            screen.say(line)
+    return failure.SOME_FAILED if any(f.verdict == "fail" for f in found) else failure.OK
+
+
+def lines(found: Sequence[Finding]) -> Iterator[str]:
+    """Write findings, one a line."""
+    for each in found:
+        remedy = f"; {each.remedy}" if each.remedy else ""
+        yield printable(f"{each.verdict:<4}  {each.check + ':':<20} {each.said}{remedy}")
+
+
+def _draw(found: Sequence[Finding]) -> None:
+    from rich.text import Text
+
+    console = screen.console()
+    for each, line in zip(found, lines(found), strict=True):
+        text = Text(line)
+        text.stylize(COLOURS[each.verdict], 0, 4)
+        console.print(text)
+
+
+def _findings(config: Path | None, *, offline: bool) -> Iterator[Finding]:
+    from orchestrator.config.errors import ConfigError
+    from orchestrator.config.settings import load
+
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            yield fail("settings", problem, "mend it; nothing else was looked at")
+        return
+    yield from _settings(settings)
+    yield from _machine(settings)
+    if offline:
+        yield skip("service", "left out (--offline)")
+        return
+    from orchestrator.cli.doctor_service import service_checks
+
+    yield from service_checks(settings)
+
+
+def _settings(settings: "Settings") -> Iterator[Finding]:
+    file = settings.file or "no settings file; all defaults"
+    yield Finding("settings", "ok", str(file))
+    if not any(profile.model for profile in settings.profiles.values()):
+        said = "no profile names a model, so every drop needs its own options file"
+        yield warn("settings", said, 'set model = "…" in [profiles.default]')
+    caps = settings.money
+    if caps.max_cost_per_day or caps.max_cost_per_set:
+        for name, profile in settings.profiles.items():
+            if profile.model and profile.model not in settings.pricing:
+                said = f"there is a cap on cost and no price for {profile.model} (profiles.{name})"
+                yield warn("settings", said, f'its sets are held; add [pricing."{profile.model}"]')
+
+
+def _machine(settings: "Settings") -> Iterator[Finding]:
+    from orchestrator.cli import doctor_machine as machine
+
+    paths = settings.paths
+    yield from machine.folders(paths)
+    yield from machine.space(settings)
+    yield from machine.limits()
+    yield from machine.status_socket(paths)
+    yield from machine.ledger(paths)
+    yield from machine.daemon(settings)
+    yield from machine.unit()
