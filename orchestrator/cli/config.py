@@ -16,11 +16,12 @@ MASK = "**********"
 
 
 @click.command(
+    short_help="Show the effective settings and where each was set.",
     epilog=examples(
         "orchestrator config",
         "orchestrator config --json | jq .settings.limits",
         "ORCHESTRATOR_LIMITS__TIER=2 orchestrator config",
-    )
+    ),
 )
 @config_option()
 @json_option()

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from orchestrator.config.settings import Paths
 
 
-@click.command(epilog=examples("orchestrator fsck", "orchestrator fsck --json | jq .findings"))
+@click.command(
+    short_help="Check the ledger's invariants (the daemon must be stopped).",
+    epilog=examples("orchestrator fsck", "orchestrator fsck --json | jq .findings"),
+)
 @config_option()
 @json_option()
 def fsck(config: Path | None, *, as_json: bool) -> int:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="The daemon: watch the inbox, submit, write results.",
     epilog=examples(
         "GEMINI_API_KEY=… orchestrator run",
         "orchestrator run --config /etc/orchestrator/config.toml",
-    )
+    ),
 )
 @config_option()
 @json_option("Log as JSON, whatever the settings say.")
@@ -49,19 +50,59 @@ def _prepare(settings: "Settings", *, as_json: bool) -> None:
 
 
 def _run(settings: "Settings") -> int:
+    """Run until a signal comes; say in one line why it could not start or go on."""
     from orchestrator import daemon
-    from orchestrator.service.lock import Occupied
-    from orchestrator.store.errors import CorruptLedger, LedgerError, NewerSchema
+    from orchestrator.config.errors import ConfigError
 
     try:
         return daemon.run(settings)
-    except Occupied as error:
-        raise failure.Failure(str(error), failure.TRY_AGAIN) from None
-    except (NewerSchema, CorruptLedger) as error:
-        raise failure.Failure(str(error), failure.DATA) from None
-    except LedgerError as error:
-        raise failure.Failure(str(error), failure.TRY_AGAIN) from None
-    except PermissionError as error:
-        advice = "run as its owner, or name other folders in [service]"
-        message = f"{error.filename}: {error.strerror}; {advice}"
-        raise failure.Failure(message, failure.NO_PERMISSION) from None
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - told by kind below, and logged if it is none
+        cause = _cause(error)
+        known = _known(cause)
+        if known is not None:
+            raise known from None
+        _log_crash(error)
+        name = type(cause).__name__
+        message = f"ended by an unexpected {name}; its log says where, please report it"
+        raise failure.Failure(message, failure.SOFTWARE) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what happened first, out of the group that tasks raise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _known(error: BaseException) -> failure.Failure | None:
+    """Return how the command ends for what an operator can mend, None for a bug."""
+    from orchestrator.service.lock import Occupied
+    from orchestrator.status.listening import SocketRefused
+    from orchestrator.store.errors import CorruptLedger, LedgerError, NewerSchema
+
+    match error:
+        case NewerSchema() | CorruptLedger():
+            return failure.Failure(str(error), failure.DATA)
+        case Occupied() | LedgerError():
+            return failure.Failure(str(error), failure.TRY_AGAIN)
+        case SocketRefused():
+            return failure.Failure(str(error), failure.CANNOT_CREATE)
+        case PermissionError():
+            advice = "run as its owner, or name other folders in [service]"
+            message = f"{error.filename}: {error.strerror}; {advice}"
+            return failure.Failure(message, failure.NO_PERMISSION)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            message = f"{where}{error.strerror}; see to the disk, then start again"
+            return failure.Failure(message, failure.TRY_AGAIN)
+        case _:
+            return None
+
+
+def _log_crash(error: BaseException) -> None:
+    """Write the traceback into the log, where secrets are taken out of it."""
+    import structlog
+
+    structlog.get_logger().error("daemon.crashed", reason=str(error), exc_info=error)

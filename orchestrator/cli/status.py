@@ -20,11 +20,12 @@ OPEN_DISPLAYS = frozenset({"reading", "queued", "running", "paused", "held", "ca
 
 
 @click.command(
+    short_help="Show the daemon, its sets, and what needs you.",
     epilog=examples(
         "orchestrator status",
         "orchestrator status prompts --watch",
         "orchestrator status --all --json | jq '.sets[] | {name, state, cost}'",
-    )
+    ),
 )
 @click.argument("wanted", metavar="[SET]", required=False)
 @click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Copy files into the inbox; --wait for the results.",
     epilog=examples(
         "orchestrator submit prompts.jsonl",
         "orchestrator submit prompts.jsonl --model gemini-2.5-pro --priority 10 --wait",
         "generate-prompts | orchestrator submit - --name nightly",
         "orchestrator submit texts.jsonl.zst --profile embeddings --compact npy",
-    )
+    ),
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--name", metavar="NAME", help="Name of the set, instead of the file's name.")

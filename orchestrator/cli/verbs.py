@@ -29,7 +29,10 @@ _set_argument = click.argument("wanted", metavar="SET")
 _token_argument = click.argument("token", metavar="BATCH")
 
 
-@click.command(epilog=examples("orchestrator cancel prompts"))
+@click.command(
+    short_help="Cancel a set and deliver what was answered.",
+    epilog=examples("orchestrator cancel prompts"),
+)
 @_set_argument
 @config_option()
 @json_option()
@@ -38,7 +41,9 @@ def cancel(wanted: str, config: Path | None, *, as_json: bool) -> int:
     return _order("cancel", config, wanted, None, as_json=as_json)
 
 
-@click.command(epilog=examples("orchestrator pause prompts"))
+@click.command(
+    short_help="Start nothing new for a set.", epilog=examples("orchestrator pause prompts")
+)
 @_set_argument
 @config_option()
 @json_option()
@@ -47,7 +52,9 @@ def pause(wanted: str, config: Path | None, *, as_json: bool) -> int:
     return _order("pause", config, wanted, None, as_json=as_json)
 
 
-@click.command(epilog=examples("orchestrator resume prompts"))
+@click.command(
+    short_help="Go on with a paused or held set.", epilog=examples("orchestrator resume prompts")
+)
 @_set_argument
 @config_option()
 @json_option()
@@ -56,7 +63,10 @@ def resume(wanted: str, config: Path | None, *, as_json: bool) -> int:
     return _order("resume", config, wanted, None, as_json=as_json)
 
 
-@click.command(epilog=examples("orchestrator retry prompts"))
+@click.command(
+    short_help="Send the failed requests of a delivered set again.",
+    epilog=examples("orchestrator retry prompts"),
+)
 @_set_argument
 @config_option()
 @json_option()
@@ -65,7 +75,11 @@ def retry(wanted: str, config: Path | None, *, as_json: bool) -> int:
     return _order("retry", config, wanted, None, as_json=as_json)
 
 
-@click.command("delete-remote", epilog=examples("orchestrator delete-remote prompts"))
+@click.command(
+    "delete-remote",
+    short_help="Delete what a finished set left at the service.",
+    epilog=examples("orchestrator delete-remote prompts"),
+)
 @_set_argument
 @config_option()
 @json_option()
@@ -74,7 +88,10 @@ def delete_remote(wanted: str, config: Path | None, *, as_json: bool) -> int:
     return _order("delete-remote", config, wanted, None, as_json=as_json)
 
 
-@click.command(epilog=examples("orchestrator absent prompts orc1-ab3de-k2m4x6q8zt-1-5yh7w"))
+@click.command(
+    short_help="Say that a job held in doubt does not exist.",
+    epilog=examples("orchestrator absent prompts orc1-ab3de-k2m4x6q8zt-1-5yh7w"),
+)
 @_set_argument
 @_token_argument
 @config_option()
@@ -88,7 +105,8 @@ def absent(wanted: str, token: str, config: Path | None, *, as_json: bool) -> in
 
 
 @click.command(
-    epilog=examples("orchestrator adopt prompts orc1-ab3de-k2m4x6q8zt-1-5yh7w batches/x1")
+    short_help="Say which job is that of a batch held in doubt.",
+    epilog=examples("orchestrator adopt prompts orc1-ab3de-k2m4x6q8zt-1-5yh7w batches/x1"),
 )
 @_set_argument
 @_token_argument
