@@ -6,49 +6,34 @@ the process with a traceback in the log, and systemd starts it again.
 
 import asyncio
 import os
-import secrets
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 
 import structlog
 
 import orchestrator
 from orchestrator.config.errors import ConfigError
-from orchestrator.config.options import choose
 from orchestrator.config.settings import Paths, Settings, load
 from orchestrator.daemon import identity, surroundings, translation
-from orchestrator.daemon.assembly import Adapters, Assembly, Rules
-from orchestrator.daemon.clocks import Chance, WallClock
+from orchestrator.daemon.assembly import Assembly
+from orchestrator.daemon.clocks import WallClock
 from orchestrator.daemon.conditions import Conditions
-from orchestrator.daemon.identity import Identity
+from orchestrator.daemon.opening import Opened, adapters, opened_for, rules
 from orchestrator.daemon.orders import Orders
 from orchestrator.daemon.project import OneProject, Told
-from orchestrator.domain.ids import InstallId, ProjectName
-from orchestrator.domain.options import Choice
+from orchestrator.daemon.signals import Ending, Stop, heed_signals
+from orchestrator.domain.ids import ProjectName
 from orchestrator.gemini.client import Gemini
 from orchestrator.log import tell
 from orchestrator.service import host, lock, systemd
-from orchestrator.spool.inbox import FolderInbox
-from orchestrator.spool.outbox import FolderOutbox
 from orchestrator.spool.pool import Workers
-from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
-from orchestrator.store import fsck, lives
-from orchestrator.store.database import Database
-from orchestrator.store.errors import CorruptLedger
+from orchestrator.store import lives
 from orchestrator.store.journal import Journal
 
 log = structlog.get_logger()
 PROJECT = ProjectName("default")
-ANSWER_LINE_BYTES_MAX = 256 * 1024 * 1024
-BALLAST = "ballast"
 STATUS_EVERY = timedelta(seconds=5)
-FINDINGS_SHOWN = 3
 
 
 def run(settings: Settings) -> int:
@@ -70,7 +55,7 @@ def _read_again(before: Settings) -> Settings:
     try:
         after = load(before.file)
     except ConfigError as error:
-        log.error("settings.refused", why=str(error))
+        log.error("settings.refused", why=str(error))  # noqa: TRY400 - the message says it all
         return before
     if after.paths != before.paths:
         log.error("settings.refused", why="folders change only with a restart of the daemon")
@@ -79,43 +64,13 @@ def _read_again(before: Settings) -> Settings:
     return after
 
 
-class Ending(Enum):
-    """Why a life of the daemon ended."""
-
-    STOP = "stop"
-    RELOAD = "reload"
-
-
-@dataclass(slots=True)
-class Stop:
-    """Tells the stages to end, and remembers why."""
-
-    event: asyncio.Event
-    ending: Ending = Ending.STOP
-
-    def ask(self, ending: Ending) -> None:
-        """End; a stop is never turned into a reload."""
-        if not self.event.is_set():
-            self.ending = ending
-            self.event.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What was opened for one life."""
-
-    database: Database
-    who: Identity
-    clock: WallClock
-
-
 async def _live(settings: Settings, paths: Paths) -> Ending:
     began = host.boottime()
     stop = Stop(asyncio.Event())
-    _heed_signals(stop)
+    heed_signals(stop)
     clock = WallClock()
     service = systemd.Notifier.from_environ(os.environ)
-    async with _opened(paths, clock) as opened:
+    async with opened_for(paths, clock) as opened:
         log.info(
             "daemon.started",
             version=orchestrator.__version__,
@@ -131,39 +86,8 @@ async def _live(settings: Settings, paths: Paths) -> Ending:
     return stop.ending
 
 
-@asynccontextmanager
-async def _opened(paths: Paths, clock: WallClock) -> AsyncIterator[_Opened]:
-    database = await Database.open(
-        paths.database_url,
-        migrations=surroundings.migrations(),
-        now=clock.now(),
-        backups=paths.backups,
-        ballast=paths.state_dir / BALLAST,
-    )
-    try:
-        fresh = InstallId(secrets.token_hex(8))
-        who = await identity.begin(database, paths.state_dir, clock, host.boot_id(), fresh)
-        lock.own_inbox(paths.inbox, who.install, paths.state_dir)
-        findings = await database.read(fsck.check)
-        if findings:
-            said = "; ".join(f"{one.invariant} {one.where}: {one.what}" for one in findings[:3])
-            raise CorruptLedger(
-                f"{paths.ledger}: {len(findings)} invariants are broken ({said}); "
-                "run `orchestrator fsck` for all of them and what to do"
-            )
-        yield _Opened(database, who, clock)
-    finally:
-        await database.close()
-
-
-async def _serve(
-    settings: Settings,
-    paths: Paths,
-    opened: _Opened,
-    service: systemd.Notifier,
-    stop: Stop,
-) -> None:
-    clock, who = opened.clock, opened.who
+async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, stop: Stop) -> None:
+    clock, who, paths = opened.clock, opened.who, settings.paths
     policies = translation.policies(settings)
     journal = Journal(opened.database, clock, who.epoch, listeners=[tell])
     board = [Project(PROJECT, policies.limits.active_jobs_max)]
@@ -200,9 +124,9 @@ async def _serve(
                 journal,
                 project,
                 who.install,
-                _adapters(settings, opened, gemini, workers, room),
+                adapters(settings, opened, gemini, workers, room),
                 policies,
-                _rules(settings),
+                rules(settings),
                 conditions.troubled,
             )
             changed = asyncio.Event()
@@ -249,64 +173,3 @@ async def _pulse(room: StatusRoom, service: systemd.Notifier) -> None:
         service.watchdog()
         service.status(translation.status_line(room.board))
         await asyncio.sleep(wait)
-
-
-def _adapters(
-    settings: Settings, opened: _Opened, gemini: Gemini, workers: Workers, room: StatusRoom
-) -> Adapters:
-    parallel, paths, clock = settings.workers, settings.paths, opened.clock
-    return Adapters(
-        jobs=gemini.jobs,
-        files=gemini.files,
-        inbox=FolderInbox(
-            paths.inbox,
-            paths.work,
-            workers,
-            clock,
-            profiles=frozenset(settings.profiles),
-            settle=timedelta(seconds=settings.intake.settle_seconds),
-        ),
-        work=WorkFolder(
-            paths.work,
-            opened.who.install,
-            workers,
-            parallel=parallel,
-            reserve_bytes=settings.service.min_free_bytes,
-            line_bytes_max=ANSWER_LINE_BYTES_MAX,
-        ),
-        outbox=FolderOutbox(paths.outbox, paths.rejected, paths.work, workers, parallel=parallel),
-        notifier=translation.notifier(settings, room),
-        clock=clock,
-        ids=Chance(),
-    )
-
-
-def _rules(settings: Settings) -> Rules:
-    def chosen(profile: str, text: str | None) -> Choice:
-        return choose(settings, profile, text)
-
-    return Rules(
-        choose=chosen,
-        retention=translation.retention(settings),
-        line_bytes_max=settings.intake.line_bytes_max,
-        flaws_kept_max=settings.intake.flaws_kept_max,
-        scan_every=timedelta(seconds=min(1.0, max(settings.intake.settle_seconds, 0.05))),
-    )
-
-
-def _heed_signals(stop: Stop) -> None:
-    """End cleanly at the first SIGTERM or SIGINT, at once at the second; read again at SIGHUP."""
-    loop = asyncio.get_running_loop()
-
-    def heed(number: signal.Signals) -> None:
-        log.info("daemon.stopping", signal=number.name)
-        stop.ask(Ending.STOP)
-        loop.remove_signal_handler(number)  # the second one is the system's own, and final
-
-    def reload() -> None:
-        log.info("daemon.stopping", signal="SIGHUP", reason="the settings are read again")
-        stop.ask(Ending.RELOAD)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, heed, number)
-    loop.add_signal_handler(signal.SIGHUP, reload)

@@ -37,6 +37,7 @@ from orchestrator.store.journal import Journal
 
 SHORTFALLS_MAX = 3  # downloads that miss answers before the missing ones go back to the pool
 TRIES = 5
+GONE_TRIES = 5
 LAPSES = {
     JobState.EXPIRED: LapseReason.EXPIRED,
     JobState.FAILED: LapseReason.FAILED,
@@ -115,7 +116,7 @@ class Collect:
             return True
         job = await self.jobs.look(item.job)
         if isinstance(job, Gone):
-            return None
+            return await self._gone(item)
         never = None if item.outcome is JobState.SUCCEEDED else False
         if item.part.mode == "file" and job.output is None:
             return never
@@ -128,6 +129,16 @@ class Collect:
             return False
         await self.work.keep_answers(info.folder, item.part.token)
         return True
+
+    async def _gone(self, item: Ended) -> bool | None:
+        """Somebody deleted the job: what it may have answered is for the operator to give up."""
+        if item.outcome is not JobState.SUCCEEDED:
+            return False
+        if self._patience(item).failures >= GONE_TRIES:
+            why = f"vanished: {item.job} was deleted before its answers were fetched"
+            remedy = "`orchestrator retry` runs its requests again, which is paid again"
+            await self.project.hold(item.part.request_set, f"{why}; {remedy}")
+        return None
 
     async def _join(self, item: Ended, info: SetInfo) -> None:
         choice = from_text(info.options)

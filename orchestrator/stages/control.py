@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from orchestrator.domain import batches as machine, ids, request_sets as sets
-from orchestrator.domain.batches import Lapsed, Submitted, Submitting
+from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, Submitting
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
 from orchestrator.domain.options import from_text
@@ -163,14 +163,18 @@ class Control:
     async def _give_up_vanished(self, stored: StoredSet) -> str:
         info, given_up = stored.value.info, 0
         for row in await self.journal.read(batch_rows.of_set, info.id):
-            if not isinstance(row, Submitted):
+            if not isinstance(row, Submitted | Ended):
                 continue
             if not isinstance(await self.jobs.look(row.job), Gone):
                 continue
+            now = self.clock.now()
             why = f"the operator gives {row.job} up: the service no longer knows it"
             last = row.part.generation >= from_text(info.options).generations_max
             await self.work.release(info.folder, row.part, why if last else None, UNKNOWN)
-            await self.journal.record(machine.vanish(row, self.clock.now(), why))
+            if isinstance(row, Ended):
+                await self.journal.record(machine.lapse(row, LapseReason.VANISHED, now, why))
+            else:
+                await self.journal.record(machine.vanish(row, now, why))
             given_up += 1
         await self._flag(stored, replace(stored.flags, held=None), "retry asked")
         return f"{given_up} vanished jobs are given up; their requests are planned again"

@@ -1,0 +1,49 @@
+"""Signals: the first SIGTERM or SIGINT ends cleanly, the second at once, SIGHUP reads again."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Ending(Enum):
+    """Why a life of the daemon ended."""
+
+    STOP = "stop"
+    RELOAD = "reload"
+
+
+@dataclass(slots=True)
+class Stop:
+    """Tells the stages to end, and remembers why."""
+
+    event: asyncio.Event
+    ending: Ending = Ending.STOP
+
+    def ask(self, ending: Ending) -> None:
+        """End; a stop is never turned into a reload."""
+        if not self.event.is_set():
+            self.ending = ending
+            self.event.set()
+
+
+def heed_signals(stop: Stop) -> None:
+    """End cleanly at the first SIGTERM or SIGINT, at once at the second; read again at SIGHUP."""
+    loop = asyncio.get_running_loop()
+
+    def heed(number: signal.Signals) -> None:
+        log.info("daemon.stopping", signal=number.name)
+        stop.ask(Ending.STOP)
+        loop.remove_signal_handler(number)  # the second one is the system's own, and final
+
+    def reload() -> None:
+        log.info("daemon.stopping", signal="SIGHUP", reason="the settings are read again")
+        stop.ask(Ending.RELOAD)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heed, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
