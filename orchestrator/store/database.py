@@ -6,8 +6,9 @@ is violated is our own mistake and crashes us.
 """
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeAlias, TypeVar
@@ -124,13 +125,13 @@ class Database:
     async def _transact(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        _enter()
-        try:
-            return await self._attempt(work, *args, **kwargs)
-        except LedgerFull:
-            if not reserve.drop(self._ballast):
-                raise
-            return await self._attempt(work, *args, **kwargs)
+        with _alone():
+            try:
+                return await self._attempt(work, *args, **kwargs)
+            except LedgerFull:
+                if not reserve.drop(self._ballast):
+                    raise
+                return await self._attempt(work, *args, **kwargs)
 
     async def _attempt(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
@@ -143,8 +144,7 @@ class Database:
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run what begins by itself or cannot run inside a transaction."""
-        _enter()
-        with translated(self._file):
+        with _alone(), translated(self._file):
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work, *args, **kwargs)
 
@@ -251,8 +251,13 @@ def _only_reading(
     return result
 
 
-def _enter() -> None:
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
     """Refuse a transaction inside a transaction: it would wait for itself."""
     if _inside.get():
         raise RuntimeError("transact inside transact would wait for itself")
-    _inside.set(True)
+    entered = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(entered)

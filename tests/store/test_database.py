@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.store import ballast, incidents, request_sets
 from orchestrator.store.database import Database, InlineDatabase, Ledger, Tx, sqlite_version
 from orchestrator.store.errors import CorruptLedger, LedgerBusy, LedgerError, LedgerFull, LostLedger
-from orchestrator.store.sqlite import PRAGMAS, outside
+from orchestrator.store.sqlite import PRAGMAS, meaning_of, outside
 from tests.store.conftest import MIGRATIONS
 from tests.store.values import NOW, receive, set_info
 
@@ -425,6 +425,42 @@ async def test_a_setting_that_sqlite_refuses_stops_us(
 async def test_statements_beside_a_transaction_give_their_rows(database: Database) -> None:
     """What begins by itself runs on the same connection and returns what it found."""
     assert await database._aside(outside, "PRAGMA user_version") == [(0,)]
+
+
+async def test_errors_beside_a_transaction_are_translated_too(database: Database) -> None:
+    """A full disk is one wherever it is met; a wrong statement stays our own mistake."""
+    await database._aside(outside, "PRAGMA max_page_count = 1")
+
+    with pytest.raises(LedgerFull):
+        await database._aside(outside, "CREATE TABLE large (x)")
+    with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+        await database._aside(outside, "VACUM")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (sqlite3.SQLITE_IOERR_FSYNC, LedgerError, "check the disk"),
+        (sqlite3.SQLITE_READONLY, LedgerError, "check the disk"),
+        (sqlite3.SQLITE_CANTOPEN, LedgerError, "check the disk"),
+        (sqlite3.SQLITE_LOCKED, LedgerBusy, "another process"),
+        (sqlite3.SQLITE_CORRUPT, CorruptLedger, "is damaged"),
+        (sqlite3.SQLITE_FULL, LedgerFull, "is full"),
+    ],
+)
+def test_each_error_of_the_disk_has_its_meaning(
+    code: int, kind: type[LedgerError], words: str, tmp_path: Path
+) -> None:
+    """Extended codes count as their kind; whatever is no fault of the world has no meaning."""
+    error = sqlite3.OperationalError("as SQLite says")
+    error.sqlite_errorcode = code
+
+    meaning = meaning_of(error, tmp_path / "ledger.db")
+
+    assert type(meaning) is kind
+    assert words in str(meaning)
+    assert str(tmp_path / "ledger.db") in str(meaning)
+    assert meaning_of(sqlite3.ProgrammingError("ours"), tmp_path) is None
 
 
 def test_the_version_is_told() -> None:

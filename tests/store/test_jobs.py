@@ -56,5 +56,13 @@ async def test_known_jobs_are_told_from_new_ones(ledger: InlineDatabase) -> None
     known = await ledger.read(jobs.known, names)
 
     assert known.keys() == {"batches/7"}
-    await ledger.transact(jobs.forget, names[:10])
-    assert await ledger.read(jobs.known, names) == {}
+
+
+async def test_a_deleted_job_stays_known(ledger: InlineDatabase) -> None:
+    """A list that lags may still show it, and it must not be taken for a stranger."""
+    await ledger.transact(jobs.record, NOW, snapshot("batches/7", "t"), "ours")
+
+    await ledger.transact(jobs.delete, LATER, [JobName("batches/7")])
+
+    known = await ledger.read(jobs.known, [JobName("batches/7")])
+    assert known[JobName("batches/7")].state == jobs.DELETED

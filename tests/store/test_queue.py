@@ -1,0 +1,89 @@
+"""What waits for its turn, and what is held at the provider."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from orchestrator.domain.admission import Candidate, Load
+from orchestrator.domain.batches import confirm, intend, postpone
+from orchestrator.domain.ids import JobName
+from orchestrator.domain.request_sets import Flags
+from orchestrator.store import queue, request_sets
+from orchestrator.store.database import InlineDatabase
+from orchestrator.store.transitions import apply
+from tests.store.values import (
+    ACCOUNT,
+    NOW,
+    path_to_collected,
+    planned,
+    receive,
+    set_info,
+    start,
+)
+
+INFO = set_info()
+
+
+async def test_what_is_due_waits_by_set_and_serial(ledger: InlineDatabase) -> None:
+    """Of a mode, the first of each running set, with the rank of their set."""
+    other = set_info("other", priority=3)
+    inline = planned(3, mode="inline")
+    await ledger.transact(start, INFO, planned(1), planned(2), inline)
+    await ledger.transact(start, other, planned(of=other))
+
+    waiting = await ledger.read(queue.candidates, NOW, "planned", mode="file", most=1)
+
+    assert waiting == [Candidate(planned(of=other), 3, NOW), Candidate(planned(1), 0, NOW)]
+    assert [
+        one.batch for one in await ledger.read(queue.candidates, NOW, "planned", mode="inline")
+    ] == [inline]
+
+
+async def test_what_may_not_start_does_not_wait(ledger: InlineDatabase) -> None:
+    """Neither what is paused, nor what is not accepted, nor any batch before its time."""
+    paused, early = set_info("paused"), set_info("early")
+    await ledger.transact(start, paused, planned(of=paused))
+    await ledger.transact(request_sets.flag, NOW, paused.id, Flags(), Flags(paused=True), "paused")
+    await ledger.transact(receive, early)
+    later = replace(planned(), not_before=NOW + timedelta(seconds=1))
+    await ledger.transact(start, INFO, later)
+
+    assert await ledger.read(queue.candidates, NOW, "planned", mode="file") == []
+    soon = NOW + timedelta(seconds=1)
+    assert len(await ledger.read(queue.candidates, soon, "planned", mode="file")) == 1
+
+
+async def test_an_uploaded_batch_waits_in_its_own_queue(ledger: InlineDatabase) -> None:
+    """Uploading and submitting are two queues; postponed, it is in neither."""
+    stowed = path_to_collected(planned())[0]
+    await ledger.transact(start, INFO, planned())
+    await ledger.transact(apply, NOW, stowed)
+
+    assert await ledger.read(queue.candidates, NOW, "planned", mode="file") == []
+    (waiting,) = await ledger.read(queue.candidates, NOW, "uploaded", mode="file")
+    assert waiting.batch == stowed.after
+
+    await ledger.transact(apply, NOW, postpone(stowed.after, NOW + timedelta(hours=1), "429"))
+    assert await ledger.read(queue.candidates, NOW, "uploaded", mode="file") == []
+
+
+async def test_the_load_is_what_is_at_the_provider(ledger: InlineDatabase) -> None:
+    """Jobs and tokens from the intent on, files as soon as they are there and until collected."""
+    inline = planned(3, mode="inline")
+    await ledger.transact(start, INFO, planned(1), planned(2), inline, planned(4), planned(5))
+    await ledger.transact(apply, NOW, path_to_collected(planned(1))[0])
+    intended = intend(inline, NOW, ACCOUNT, 1)
+    confirmed = confirm(intended.after, JobName("batches/3"), NOW, "")
+    await ledger.transact(apply, NOW, intended, confirmed)
+    await ledger.transact(apply, NOW, *path_to_collected(planned(4))[:4])
+    await ledger.transact(apply, NOW, *path_to_collected(planned(5)))
+
+    sent = await ledger.read(queue.load, counting_uploaded=False)
+    reserved = await ledger.read(queue.load, counting_uploaded=True)
+
+    assert sent == Load(1, 2 * 2_500, {INFO.model: 600}, {INFO.id: 1})
+    assert reserved == Load(2, 2 * 2_500, {INFO.model: 1_200}, {INFO.id: 2})
+
+
+async def test_an_idle_project_holds_nothing(ledger: InlineDatabase) -> None:
+    """Without batches the load is empty."""
+    assert await ledger.read(queue.load, counting_uploaded=True) == Load()
