@@ -42,6 +42,7 @@ FLAG_TRIES = 5
 NO_CEILING = 10**15
 RECOVER_EVERY = timedelta(minutes=10)
 RECOVER_STEPS = 20
+STEP_MIN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +201,18 @@ class OneProject:
         """Halve what this model may have enqueued; it recovers slowly."""
         now = self.clock.now()
 
-        def halve(tx: Tx) -> int:
-            used = projects.enqueued(tx, self.name, model)
-            present = self.token_limits().get(model, used)
-            return projects.halve(tx, now, self.name, model, max(min(used, present), 1))
+        present = self.token_limits().get(model)
+
+        def halve(tx: Tx) -> int | None:
+            used = projects.enqueued(tx, self.name, model) or present
+            if used is None:
+                return None  # nothing is enqueued and no limit is known: nothing to ask less of
+            base = used if present is None else min(used, present)
+            return projects.halve(tx, now, self.name, model, base)
 
         limit = await self.journal.write(halve)
+        if limit is None:
+            return
         self._learned[model] = limit
         log.warning("limit.halved", project=self.name, model=model, tokens=limit)
 
@@ -214,7 +221,8 @@ class OneProject:
         now = self.clock.now()
         for model, learned in list(self._learned.items()):
             ceiling = self.policies.limits.enqueued_tokens.get(model, NO_CEILING)
-            step = max(min(ceiling, 4 * learned) // RECOVER_STEPS, 1)
+            share = ceiling // RECOVER_STEPS if ceiling != NO_CEILING else 0
+            step = max(share, learned // 4, STEP_MIN)
             limit = await self.journal.write(projects.recover, now, self.name, model, ceiling, step)
             if limit is None:
                 del self._learned[model]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from orchestrator.domain import batches as machine, ids, request_sets as sets
+from orchestrator.domain import batches as machine, request_sets as sets
 from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, Submitting
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
@@ -84,12 +84,12 @@ class Control:
             raise NotPossible(f"{target} is not finished", "cancel it first, or wait")
         remains = await self.journal.read(questions.remains, target)
         for one in remains:
-            if one.has_file:
-                await self.files.delete(ids.file_name(one.token, 1))
+            if one.file is not None:
+                await self.files.delete(one.file)
             if one.job is not None:
                 await self.jobs.delete(one.job)
                 self.project.evidence.forget(one.job)
-                await self.journal.write(job_rows.forget, [one.job])
+                await self.journal.write(job_rows.delete, self.clock.now(), [one.job])
         return f"{len(remains)} jobs and their files are deleted"
 
     async def absent(self, target: SetId, token: IdempotencyKey) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from orchestrator.domain import ids, request_sets as machine
 from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, ProjectName, SetId
 from orchestrator.domain.options import BadOptions, Choice, to_text
-from orchestrator.domain.request_sets import Received, SetInfo
+from orchestrator.domain.request_sets import Delivered, Received, SetInfo
 from orchestrator.ports import (
     Blocked,
     Claim,
@@ -28,6 +28,7 @@ from orchestrator.ports import (
 from orchestrator.store import questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
+from orchestrator.store.request_sets import StoredSet
 
 UNREAD = IndexReport(0, 0, 0, 0, ContentHash(""), 0, 0, 0, None)
 NO_CHOICE = Choice(
@@ -201,7 +202,7 @@ def _name(
     tx: Tx, install: InstallId, claim: Claim, choice: Choice, report: IndexReport, print_: str
 ) -> _Named:
     first = set_rows.first_run(tx, Fingerprint(print_)) if report.content else None
-    reused = first if first is not None and choice.duplicate_set == "reuse" else None
+    reused = first if _can_answer(first) and choice.duplicate_set == "reuse" else None
     run, copy = claim.run, claim.copy
     full_name = f"{claim.profile}/{claim.name}"
     if run < 0:
@@ -217,6 +218,13 @@ def _name(
         set_rows.free_outbox(tx, claim.name),
         reused.value.info.id if reused is not None and reused.value.info.id != name else None,
     )
+
+
+def _can_answer(first: StoredSet | None) -> bool:
+    """A run that is over and has no answer at all is no answer to the same drop."""
+    if first is None:
+        return False
+    return not isinstance(first.value, Delivered) or first.value.totals.answered > 0
 
 
 def _order(choice: Choice, intake: Intake) -> IndexOrder:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
-from orchestrator.domain import ids
-from orchestrator.domain.ids import FileName, IdempotencyKey, SetId
+from orchestrator.domain.ids import SetId
 from orchestrator.ports import Clock, Files, Jobs, Project, Unavailable, Work
 from orchestrator.store import jobs as job_rows, notices, questions, request_sets as set_rows
 from orchestrator.store.journal import Journal
@@ -102,20 +101,16 @@ class Tidy:
     def _is_due(self, one: Remains) -> bool:
         if one.finished and self.retention.remote_jobs and one.job is not None:
             return True
-        return one.has_file and one.token not in self.gone
+        return one.file is not None and one.file not in self.gone
 
     async def _remote(self, one: Remains) -> None:
         try:
-            if one.has_file and one.token not in self.gone:
-                await self.files.delete(_input_file(one.token))
-                self.gone.add(one.token)
+            if one.file is not None and one.file not in self.gone:
+                await self.files.delete(one.file)
+                self.gone.add(one.file)
             if one.finished and self.retention.remote_jobs and one.job is not None:
                 await self.jobs.delete(one.job)
                 self.project.evidence.forget(one.job)
-                await self.journal.write(job_rows.forget, [one.job])
+                await self.journal.write(job_rows.delete, self.clock.now(), [one.job])
         except Unavailable:
             return  # again at the next round
-
-
-def _input_file(token: IdempotencyKey) -> FileName:
-    return ids.file_name(token, 1)

@@ -194,6 +194,9 @@ class Watch:
     async def _place(self, job: JobSnapshot) -> None:
         """Find out whose a job is that bears our prefix and is not in the ledger."""
         token = IdempotencyKey(job.display_name)
+        seen = (await self.journal.read(job_rows.known, [job.name])).get(job.name)
+        if seen is not None and seen.role == "ours":
+            return  # of a batch that is over: kept for a while, or deleted and still listed
         row = await self.journal.read(batch_rows.get, token)
         match row:
             case None:
@@ -234,6 +237,8 @@ class Watch:
             await self.project.hold(SetId(stored.value.info.id), f"{why}; cancel it or the set")
             return
         part = part_of(stored.value.info, ids.generation_in(token), plans[token])
+        if await self.journal.read(questions.overlaps, part.request_set, part.lo, part.hi):
+            return  # once the live batch of its requests is over; until then nothing is created
         await self.journal.plan([Planned(part, 1, self.clock.now())])
 
     async def _report_stray(self, job: JobSnapshot) -> None:

@@ -14,6 +14,7 @@ from orchestrator.store.tables import jobs
 
 Role: TypeAlias = Literal["ours", "twin", "stray"]
 QUESTION_MAX = 500
+DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ def known(tx: Connection, names: Iterable[JobName]) -> dict[JobName, SeenJob]:
     return found
 
 
-def forget(tx: Connection, names: Iterable[JobName]) -> None:
-    """Forget jobs that are gone at the provider and no longer matter."""
+def delete(tx: Connection, now: datetime, names: Iterable[JobName]) -> None:
+    """Note that we deleted jobs at the provider; a list that lags may still show them."""
     for name in names:
-        tx.execute(jobs.delete().where(jobs.c.name == name))
+        tx.execute(jobs.update().where(jobs.c.name == name).values(state=DELETED, last_seen=now))
 
 
 def _seen(row: Row) -> SeenJob:

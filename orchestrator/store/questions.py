@@ -6,10 +6,18 @@ from datetime import datetime
 from sqlalchemy import exists, select
 
 from orchestrator.domain.batches import Part
-from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.ids import (
+    FileName,
+    IdempotencyKey,
+    JobName,
+    Ordinal,
+    SetId,
+    file_name,
+)
 from orchestrator.domain.request_sets import OPEN_STATES
 from orchestrator.store.codecs import batch_value
 from orchestrator.store.database import Tx
+from orchestrator.store.jobs import DELETED
 from orchestrator.store.request_sets import free_outbox
 from orchestrator.store.tables import LIVE, batches, jobs, request_sets as sets
 
@@ -50,7 +58,8 @@ def jobs_of_set(tx: Tx, set_id: SetId) -> frozenset[JobName]:
 
 def controls(tx: Tx) -> frozenset[JobName]:
     """Return the jobs of ours that the provider must know: recorded, and not deleted by us."""
-    names = tx.execute(select(jobs.c.name).where(jobs.c.role == "ours")).scalars()
+    there = (jobs.c.role == "ours") & (jobs.c.state != DELETED)
+    names = tx.execute(select(jobs.c.name).where(there)).scalars()
     return frozenset(JobName(name) for name in names)
 
 
@@ -58,32 +67,46 @@ def controls(tx: Tx) -> frozenset[JobName]:
 class Remains:
     """What a batch that is over may have left at the provider.
 
-    `finished` tells whether its set is, too; `job` is None when no job is recorded (any more).
+    `finished` tells whether its set is, too; `job` is None when there is none (any more).
     """
 
     token: IdempotencyKey
     job: JobName | None
-    has_file: bool
+    file: FileName | None
     finished: bool
 
 
 def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
     """Return what is over and may have remains, of one set or of all."""
     over = batches.c.state.in_(["collected", "lapsed"])
+    there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
+    unsent = batches.c.reason.in_(["dropped", "refused"]) & (batches.c.mode == "file")
     open_set = sets.c.state.in_(sorted(OPEN_STATES))
     query = (
-        select(batches.c.token, batches.c.mode, jobs.c.name, open_set)
+        select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, open_set)
         .join(sets, sets.c.id == batches.c.set_id)
         .outerjoin(jobs, jobs.c.token == batches.c.token)
-        .where(over, jobs.c.name.is_not(None))
+        .where(over, there | unsent)
         .order_by(batches.c.id)
     )
     if set_id is not None:
         query = query.where(batches.c.set_id == set_id)
     return [
-        Remains(IdempotencyKey(token), JobName(job) if job else None, mode == "file", not opened)
-        for token, mode, job, opened in tx.execute(query)
+        Remains(IdempotencyKey(token), job, _file(mode, file, token), not opened)
+        for token, mode, file, job, opened in tx.execute(query)
     ]
+
+
+def _file(mode: str, file: str | None, token: str) -> FileName | None:
+    if mode == "inline":
+        return None
+    return FileName(file) if file else file_name(IdempotencyKey(token), 1)
+
+
+def overlaps(tx: Tx, set_id: SetId, lo: Ordinal, hi: Ordinal) -> bool:
+    """Tell whether a live batch of the set holds any request of [lo, hi)."""
+    same = (batches.c.set_id == set_id) & (batches.c.lo < hi) & (batches.c.hi > lo)
+    return bool(tx.scalar(select(exists().where(same, LIVE))))
 
 
 def finished_folders(tx: Tx, before: datetime) -> list[tuple[SetId, str]]:

@@ -101,7 +101,7 @@ request_sets = Table(
     Column("reason", Text),
     Column("paused", Boolean, nullable=False),
     Column("cancel_asked", Boolean, nullable=False),
-    Column("retry_asked", Boolean, nullable=False),
+    Column("cap_lifted", Boolean, nullable=False),
     Column("held", Text),
     Column("updated_at", Time, nullable=False),
     one_of("kind", get_args(Kind)),
