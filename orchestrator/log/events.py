@@ -69,6 +69,8 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "notice.sent": frozenset({"kind", "set", "to"}),
     "notice.failed": frozenset({"kind", "set", "to", "why", "retry_seconds"}),
     "socket.opened": frozenset({"socket", "mode", "group"}),
+    "socket.connected": frozenset({"pid", "uid"}),
     "socket.ordered": frozenset({"verb", "set", "pid", "uid", "outcome"}),
+    "socket.failed": frozenset({"route"}),
     "retention.removed": frozenset({"what", "set", "bytes"}),
 }

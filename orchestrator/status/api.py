@@ -28,7 +28,7 @@ from orchestrator.status.following import follow
 from orchestrator.status.glance import status_view
 from orchestrator.status.metrics import Metrics
 from orchestrator.status.openapi import document
-from orchestrator.status.peers import peer_of
+from orchestrator.status.peers import Peer, peer_of
 from orchestrator.status.problems import Declined, first_mistake
 from orchestrator.status.recent import History, Recent
 from orchestrator.status.routes import (
@@ -50,6 +50,7 @@ from orchestrator.status.views import (
 )
 
 HISTORY_SECONDS = 5.0
+SET_ID_MAX = 32
 Q = TypeVar("Q", bound=Query)
 log = structlog.get_logger()
 
@@ -130,17 +131,18 @@ class Api:
         verb = Verb(request.path.rpartition(":")[2])
         peer = peer_of(request.transport)
         if peer is None or not peer.may_order:
-            log.warning("order.refused", verb=verb.value, peer=str(peer))
+            _note(peer, verb, request.match_info["id"], "refused")
             raise Declined(403, "orders are taken from the daemon's user and root only", "use sudo")
         target = self._find(request).value.info.id
         order = await _order(request, verb)
         token = IdempotencyKey(order.token) if isinstance(order, Absence) else None
         job = JobName(order.job) if isinstance(order, Adoption) else None
-        log.info("order.received", verb=verb.value, set_id=target, peer=str(peer))
         try:
             message = await self._control.act(verb, target, token, job)
         except Impossible as error:
+            _note(peer, verb, target, "impossible")
             raise Declined(409, error.why, error.remedy) from error
+        _note(peer, verb, target, "done")
         return _json(Done(set_id=target, verb=verb.value, message=message))
 
     async def healthz(self, request: web.Request) -> web.Response:
@@ -171,6 +173,11 @@ class Api:
         if found is None:
             raise Declined(404, "there is no such set", "GET /v1/sets lists them")
         return found
+
+
+def _note(peer: Peer | None, verb: Verb, target: str, outcome: str) -> None:
+    who = {} if peer is None else {"pid": peer.pid, "uid": peer.uid}
+    log.info("socket.ordered", verb=verb.value, set=target[:SET_ID_MAX], outcome=outcome, **who)
 
 
 def _json(view: View) -> web.Response:

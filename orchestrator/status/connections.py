@@ -11,6 +11,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
+from orchestrator.status.peers import peer_of
 from orchestrator.status.problems import PROBLEM_JSON, Problem, problem
 
 LINE_BYTES_MAX = 4096
@@ -80,6 +81,9 @@ class Connection(web.RequestHandler):
         self._inside = True
         transport.set_write_buffer_limits(high=0)
         super().connection_made(transport)
+        peer = peer_of(transport)
+        if peer is not None:
+            log.debug("socket.connected", pid=peer.pid, uid=peer.uid)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget a peer that hung up or was cut off."""
@@ -118,7 +122,7 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer had begun already")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("status.failed", exc_info=exc)
+            log.error("socket.failed", route="none", exc_info=exc)
         answer = problem(status, "the request is not well-formed HTTP")
         answer.force_close()
         return answer

@@ -22,10 +22,6 @@ class Peer:
     pid: int
     uid: int
 
-    def __str__(self) -> str:
-        who = "foreign uid" if self.uid == OVERFLOW_UID else f"uid {self.uid}"
-        return f"pid {self.pid}, {who}"
-
     @property
     def may_order(self) -> bool:
         """Whether it may change anything."""

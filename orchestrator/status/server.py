@@ -90,5 +90,6 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except (ConnectionError, asyncio.CancelledError):
         raise
     except Exception:
-        log.exception("status.failed", route=request.path[:200])
+        resource = request.match_info.route.resource
+        log.exception("socket.failed", route=resource.canonical if resource else "none")
         return problem(500, "this request ran into an error of the daemon's")
