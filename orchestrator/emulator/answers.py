@@ -52,18 +52,15 @@ def own_error(body: dict[str, Any], kind: str) -> tuple[int, str] | None:
 
 def _config_error(body: dict[str, Any]) -> tuple[int, str] | None:
     config = _config(body)
-    mime = pick(config, "response_mime_type", "responseMimeType") or "text/plain"
-    has_schema = (
-        pick(config, "response_schema", "responseSchema") is not None
-        or pick(config, "response_json_schema", "responseJsonSchema") is not None
-    )
+    mime, schema = _wanted(config)
+    mime = mime or "text/plain"
     if mime not in {"text/plain", "application/json", "text/x.enum"}:
         return 3, (
             "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are "
             "`text/plain`, `application/json`, `application/xml`, `application/yaml` and "
             "`text/x.enum`.\n"
         )
-    if has_schema and mime == "text/plain":
+    if schema is not None and mime == "text/plain":
         return 3, (
             "* GenerateContentRequest.generation_config.response_schema: only allowed when "
             "response_mime_type is `application/json`.\n"
@@ -166,18 +163,30 @@ def _parts(
 
 
 def _text(config: dict[str, Any], model: str, digest: bytes, text: str) -> str:
-    mime = pick(config, "response_mime_type", "responseMimeType")
-    schema = pick(config, "response_schema", "responseSchema")
-    plain = pick(config, "response_json_schema", "responseJsonSchema")
+    mime, schema = _wanted(config)
     if mime == "text/x.enum" and isinstance(schema, dict):
         return str(instance_of(schema, digest))
     if mime == "application/json":
-        wanted = schema if isinstance(schema, dict) else plain
-        if isinstance(wanted, dict):
-            return msgspec.json.encode(instance_of(wanted, digest)).decode()
+        if isinstance(schema, dict):
+            return msgspec.json.encode(instance_of(schema, digest)).decode()
         shown = {"emulator": model, "request": digest.hex()[:16], "prompt": excerpt(text)}
         return msgspec.json.encode(shown).decode()
     return f"[emulator] {model} has no opinion on request {digest.hex()[:16]}: {excerpt(text)}"
+
+
+def _wanted(config: dict[str, Any]) -> tuple[str | None, Any]:
+    """Say (MIME type, schema) of the wanted answer, from whichever of four fields has them."""
+    response_format = pick(config, "response_format", "responseFormat") or {}
+    text = response_format.get("text")
+    if isinstance(text, dict):
+        asked = pick(text, "mime_type", "mimeType") or "APPLICATION_JSON"
+        return ("application/json" if asked == "APPLICATION_JSON" else None), text.get("schema")
+    schema = pick(config, "response_schema", "responseSchema")
+    if schema is None:
+        schema = pick(config, "response_json_schema", "responseJsonSchema")
+    if schema is None:
+        schema = pick(config, "_response_json_schema", "_responseJsonSchema")
+    return pick(config, "response_mime_type", "responseMimeType"), schema
 
 
 def _function_call(body: dict[str, Any], digest: bytes) -> dict[str, Any] | None:

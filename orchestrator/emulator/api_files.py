@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from orchestrator.emulator import bodies, faults
-from orchestrator.emulator.clock import stamp_micros
+from orchestrator.emulator.clock import http_date, stamp_micros
 from orchestrator.emulator.context import Context, page_token
 from orchestrator.emulator.job import Job
 from orchestrator.emulator.refusals import Refusal, entity_not_found, forbidden_file, invalid
@@ -122,7 +122,7 @@ async def _stream(context: Context, job: Job) -> web.StreamResponse:
         ranged = _RANGE.match(context.request.headers.get("Range", ""))
     need_size = ranged is not None or unknowns.download_length
     size = await _size(context, job) if need_size else None
-    answer = _head()
+    answer = _head(context, job)
     first, last = 0, None if size is None else size - 1
     if ranged is not None and size is not None:
         first = int(ranged.group(1))
@@ -183,8 +183,12 @@ async def _size(context: Context, job: Job) -> int:
     return job.output_size
 
 
-def _head() -> web.StreamResponse:
+def _head(context: Context, job: Job) -> web.StreamResponse:
     answer = web.StreamResponse()
+    clock, dice = context.emulator.clock, context.emulator.dice
+    answer.headers["Server"] = "UploadServer"
+    answer.headers["X-GUploader-UploadID"] = "AJRbA5" + dice.letters(58, "download", job.id)
+    answer.headers["Expires"] = http_date(clock.wall())
     answer.headers["Content-Type"] = "application/jsonl"
     answer.headers["Content-Disposition"] = "attachment"
     answer.headers["Cache-Control"] = "private, max-age=0"

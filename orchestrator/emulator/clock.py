@@ -8,6 +8,7 @@ in seconds: it runs `speed` times as fast as the wall, and an advance moves both
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NS = 1_000_000_000
@@ -92,3 +93,8 @@ def stamp(wall: int) -> str:
 def stamp_micros(wall: int) -> str:
     """Write a moment with microseconds, as files carry their creation time."""
     return f"{stamp(wall)[:-4]}Z"
+
+
+def http_date(wall: int) -> str:
+    """Write a moment as HTTP headers do."""
+    return format_datetime(EPOCH + timedelta(seconds=wall // NS), usegmt=True)

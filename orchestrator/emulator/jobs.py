@@ -72,7 +72,8 @@ class Jobs:
     def create(self, order: Order, wall: int | None = None) -> Job:
         """Accept an order: from here on the job exists, whether or not anybody hears the answer."""
         number = self.next_number()
-        now = (self._clock.wall() if wall is None else wall) + 1 + self._jitter(number, 999)
+        moment = self._clock.wall() if wall is None else wall
+        now = moment + 1 + self._jitter(number, 998)
         job = Job(
             number=number,
             id=self._dice.letters(36, "job", number),
@@ -82,7 +83,7 @@ class Jobs:
             count=order.count,
             tokens=order.tokens,
             created=now,
-            age=self._clock.age(now),
+            age=self._clock.age(moment),
             fate=order.fate,
             display_name=order.display_name,
             priority=order.priority,
@@ -113,19 +114,18 @@ class Jobs:
         job = self.jobs.get(id_)
         if job is None or job.project != project or not self.is_there(job):
             raise entity_not_found()
-        if self._clock.wall() < job.created + job.fate.get_lag * NS:
+        if not self.has_passed(job.created, job.fate.get_lag):
             raise entity_not_found()
         return job
 
     def list(self, project: str) -> list[Job]:
         """List the jobs that a project can see, in the order that the settings say."""
-        now = self._clock.wall()
         seen = [
             job
             for job in reversed(self.jobs.values())
             if job.project == project
             and self.is_there(job)
-            and now >= job.created + job.fate.hide_for * NS
+            and self.has_passed(job.created, job.fate.hide_for)
         ]
         order = self._settings.unknowns.batches_order
         if order == "oldest":
@@ -137,8 +137,12 @@ class Jobs:
     def is_there(self, job: Job) -> bool:
         """Say whether a job can still be found."""
         after = job.fate.vanish_after
-        vanished = after is not None and self._clock.wall() >= job.created + after * NS
+        vanished = after is not None and self.has_passed(job.created, after)
         return not job.deleted and not vanished
+
+    def has_passed(self, since: int, seconds: float) -> bool:
+        """Say whether so much time has passed since a stamp, whose nanoseconds are only for show."""
+        return self._clock.wall() >= since - since % 1000 + round(seconds * NS)
 
     def cancel(self, job: Job) -> None:
         """Ask a job to stop; it stops a little later, and still reads PENDING or RUNNING until

@@ -208,10 +208,11 @@ class Emulator:
         """Say whether a job's answers can be fetched now."""
         if job.is_active or job.output_deleted or job.ended is None or job.ended_age is None:
             return False
-        age = self.clock.wall() - job.ended
-        after = job.fate.output_after * NS
-        until = self.settings.result_expiry_seconds * NS
-        return (job.state == SUCCEEDED or job.served > 0) and after <= age < until
+        if not self.jobs.has_passed(job.ended, job.fate.output_after):
+            return False
+        if self.jobs.has_passed(job.ended, self.settings.result_expiry_seconds):
+            return False
+        return job.state == SUCCEEDED or job.served > 0
 
     def results(self, job: Job) -> Results:
         """Open a job's answers."""
