@@ -140,7 +140,7 @@ class _Forward(logging.Handler):
 def _catch_the_rest(level: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]
-    root.setLevel(max(level, logging.INFO))
+    root.setLevel(logging.INFO if level == logging.DEBUG else logging.WARNING)
     logging.captureWarnings(capture=True)
     sys.excepthook = _on_crash
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
 SECRET_CHARACTERS_MIN = 6  # hiding anything shorter would only make holes in words
@@ -36,9 +36,13 @@ def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
         form
         for secret in secrets
         if len(secret) >= SECRET_CHARACTERS_MIN
-        for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], *_base64(secret))
+        for form in (secret, *_in_urls(secret), json.dumps(secret)[1:-1], *_base64(secret))
     }
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _in_urls(secret: str) -> tuple[str, ...]:
+    return quote(secret), quote(secret, safe=""), quote_plus(secret)
 
 
 def _base64(secret: str) -> Iterable[str]:
