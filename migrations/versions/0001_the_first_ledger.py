@@ -102,10 +102,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "installs",
-        sa.Column("only", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
-        sa.CheckConstraint("only = 1", name=op.f("ck_installs_only_one")),
-        sa.PrimaryKeyConstraint("only", name=op.f("pk_installs")),
+        sa.CheckConstraint("place = 1", name=op.f("ck_installs_one_row")),
+        sa.PrimaryKeyConstraint("place", name=op.f("pk_installs")),
     )
     op.create_table(
         "jobs",
@@ -185,7 +185,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("paused", sa.Boolean(), nullable=False),
         sa.Column("cancel_asked", sa.Boolean(), nullable=False),
-        sa.Column("retry_asked", sa.Boolean(), nullable=False),
+        sa.Column("cap_lifted", sa.Boolean(), nullable=False),
         sa.Column("held", sa.Text(), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(

@@ -29,7 +29,7 @@ def install(tx: Connection) -> InstallId | None:
 
 def set_install(tx: Connection, install_id: InstallId) -> None:
     """Say once whose ledger this is."""
-    tx.execute(installs.insert().values(only=1, id=install_id))
+    tx.execute(installs.insert().values(place=1, id=install_id))
 
 
 def newest_boot(tx: Connection) -> str | None:

@@ -288,9 +288,9 @@ Index("one_job", jobs.c.token, unique=True, sqlite_where=OURS, postgresql_where=
 installs = Table(
     "installs",
     metadata,
-    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False),
-    check("only_one", "only = 1"),
+    check("one_row", "place = 1"),
 )
 
 lives = Table(

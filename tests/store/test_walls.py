@@ -115,7 +115,7 @@ REFUSED_ROWS: dict[str, tuple[Table, Columns]] = {
     ),
     "ck_events_set_edge": (events, {**STEP, "source": "received", "target": "running"}),
     "ck_jobs_role_word": (jobs, {**JOB, "role": "mine"}),
-    "ck_installs_only_one": (installs, {"only": 2, "id": "a second install"}),
+    "ck_installs_one_row": (installs, {"place": 2, "id": "a second install"}),
     "ck_lives_counts": (lives_table, {"epoch": 0, "boot_id": "b", "started_at": NOW}),
     "ck_allowances_counts": (allowances, {**ALLOWANCE, "enqueued_tokens": 0}),
 }
