@@ -1,7 +1,8 @@
 """What no CHECK can say, as triggers for SQLite and PostgreSQL alike.
 
 A move of a state that is no edge, a second live batch for the same requests, another identity
-for a row, a rewritten history: the database itself refuses each of them.
+for a row, a rewritten history: the database itself refuses each of them. Migrations repeat these
+texts as they were at their time; a test compares what both build.
 """
 
 from dataclasses import dataclass
