@@ -69,12 +69,12 @@ def marked(salt: int, marks: set[int]) -> Callable[[Row], bool]:
     return wanted
 
 
-def totals(ledger: Sequence[Rows]) -> dict[str, int]:
+def totals(ledger: Sequence[Rows], pass_rows: int = PASS_ROWS) -> dict[str, int]:
     """Count distinct requests, and how often they were accepted and executed."""
     counts = dict.fromkeys(
         ("distinct", "accepted", "executed", "accepted_again", "executed_again"), 0
     )
-    for marks, billed in _passes(ledger):
+    for marks, billed in _passes(ledger, pass_rows):
         distinct, place = np.unique(marks, return_inverse=True)
         executed = np.bincount(place[billed], minlength=len(distinct))
         counts["distinct"] += len(distinct)
@@ -88,7 +88,7 @@ def totals(ledger: Sequence[Rows]) -> dict[str, int]:
 def repeated_marks(ledger: Sequence[Rows], most: int) -> set[int]:
     """Find the marks that occur more than once, at most so many of them."""
     found: set[int] = set()
-    for marks, _ in _passes(ledger):
+    for marks, _ in _passes(ledger, PASS_ROWS):
         distinct, counts = np.unique(marks, return_counts=True)
         again = distinct[counts > 1][: most - len(found)]
         found.update(int(mark) for mark in again)
@@ -97,9 +97,9 @@ def repeated_marks(ledger: Sequence[Rows], most: int) -> set[int]:
     return found
 
 
-def _passes(ledger: Sequence[Rows]) -> Iterator[tuple[Marks, Flags]]:
+def _passes(ledger: Sequence[Rows], pass_rows: int) -> Iterator[tuple[Marks, Flags]]:
     total = sum(rows.path.stat().st_size for rows in ledger) // ROW.itemsize
-    passes = total // PASS_ROWS + 1
+    passes = total // pass_rows + 1
     for turn in range(passes):
         pieces = [piece for rows in ledger for piece in _pieces(rows, turn, passes)]
         if pieces:

@@ -126,17 +126,17 @@ REFUSED_BODIES: list[tuple[Any, str]] = [
     ({"x": 1}, 'Invalid JSON payload received. Unknown name "x": Cannot find field.'),
     (
         inline({"request": {"contents": [], "config": {}}}),
-        "Invalid JSON payload received. Unknown name \"config\" at "
+        'Invalid JSON payload received. Unknown name "config" at '
         "'batch.input_config.requests.requests[0].request': Cannot find field.",
     ),
     (
         inline({"request": prompt("a", generationConfig={"temperature": "hot"})}),
         "Invalid value at 'batch.input_config.requests.requests[0].request.generation_config"
-        ".temperature' (TYPE_FLOAT), \"hot\"",
+        '.temperature\' (TYPE_FLOAT), "hot"',
     ),
     (
         inline({"request": prompt("a", systemInstruction=[])}),
-        "Invalid JSON payload received. Unknown name \"systemInstruction\" at "
+        'Invalid JSON payload received. Unknown name "systemInstruction" at '
         "'batch.input_config.requests.requests[0].request': "
         "Proto field is not repeating, cannot start list.",
     ),
@@ -208,9 +208,7 @@ async def test_every_flawed_line_is_named(there: World) -> None:
     """Several bad lines are listed, each on a line of its own."""
     file = await there.upload(jsonl([{"a": 1}, line("k"), b"{", {"b": 2}]))
 
-    answer = await there.call(
-        "POST", FLASH, {"batch": {"inputConfig": {"fileName": file["name"]}}}
-    )
+    answer = await there.call("POST", FLASH, {"batch": {"inputConfig": {"fileName": file["name"]}}})
 
     assert [text.split(":")[0] for text in answer.message.split("\n")] == [
         "Error on line 1",

@@ -86,9 +86,7 @@ async def test_key_order_varies_and_every_line_ends(there: World) -> None:
 
 async def test_inline_answers_come_twice_under_a_doubled_name(there: World) -> None:
     """Inline results are in `response` and in `metadata.output`, in order, with their metadata."""
-    body = inline(
-        {"request": prompt("a"), "metadata": {"key": "req_1"}}, {"request": prompt("b")}
-    )
+    body = inline({"request": prompt("a"), "metadata": {"key": "req_1"}}, {"request": prompt("b")})
     job = (await there.call("POST", FLASH, body)).json["name"]
     there.emulator.advance(3600)
 
