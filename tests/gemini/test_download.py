@@ -377,3 +377,27 @@ async def test_inline_answers_that_cannot_be_had(reply: bytes, trouble: type[Exc
     async with scripted(reply) as server, client(server.base_url) as gemini:
         with pytest.raises(trouble):
             await gemini.jobs.download(INLINE, MemorySink())
+
+
+async def test_inline_answers_without_end_are_stopped() -> None:
+    """Inline answers are bounded like those of a file."""
+    items = [{"response": {"a": "x" * 100}, "metadata": {"key": str(n)}} for n in range(100)]
+    service = {"download_bytes_max": 5000}
+    async with (
+        scripted(answer(200, inline(items))) as server,
+        client(server.base_url, service=service) as gemini,
+    ):
+        with pytest.raises(Unavailable, match="more than 5000 bytes"):
+            await gemini.jobs.download(INLINE, MemorySink())
+
+
+async def test_a_sink_that_times_out_is_not_a_stalled_network() -> None:
+    """A timeout of the disk (a network file system) passes as it is, like any of its errors."""
+
+    class Hung(MemorySink):
+        def append(self, piece: bytes) -> None:
+            raise TimeoutError(110, "Connection timed out")
+
+    async with scripted(WHOLE) as server, client(server.base_url) as gemini:
+        with pytest.raises(TimeoutError, match="timed out"):
+            await gemini.jobs.download(FILE, Hung())

@@ -1,12 +1,14 @@
 """An upload never starts from zero while the server holds bytes, and is never finished twice."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
+from yarl import URL
 
 from orchestrator.domain.ids import FileName
+from orchestrator.gemini.upload import Task
 from orchestrator.ports import Blocked, Refused, SourceChanged, StoredFile, Unavailable
 from tests.gemini.scripted import Connection, Reply, Script, Seen, answer, rpc, scripted
 from tests.gemini.values import FILE, KEY, MemorySession, Text, client, stored
@@ -500,3 +502,28 @@ async def test_a_file_that_cannot_be_asked_for(reply: bytes, trouble: type[Excep
     async with scripted(reply) as server, client(server.base_url) as gemini:
         with pytest.raises(trouble):
             await gemini.files.find(FileName(FILE))
+
+
+async def test_a_source_that_cannot_be_read_passes_as_it_is() -> None:
+    """A disk's error is not the network's; the session stays for later."""
+
+    class Broken(Text):
+        async def pieces(self, offset: int = 0) -> AsyncIterator[bytes]:
+            yield self.content[offset : offset + 1000]
+            raise OSError(5, "Input/output error")
+
+    session = MemorySession()
+    async with scripted() as server:
+        with pytest.raises(OSError, match="Input/output error"):
+            await upload(
+                server, begin(server), cut(len(CONTENT)), body=Broken(CONTENT), session=session
+            )
+
+    assert session.url is not None
+
+
+def test_a_task_shows_its_name_only() -> None:
+    """The URL of an upload in hand is not shown."""
+    task = Task(FILE, Text(b""), URL("http://h/?upload_id=secret"))
+
+    assert repr(task) == f"Task({FILE})"
