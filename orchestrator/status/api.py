@@ -49,7 +49,6 @@ from orchestrator.status.views import (
     View,
 )
 
-HISTORY_SECONDS = 5.0
 SET_ID_MAX = 32
 Q = TypeVar("Q", bound=Query)
 log = structlog.get_logger()
@@ -58,7 +57,7 @@ log = structlog.get_logger()
 class Api:
     """The handlers. `control` carries out orders, `history` reads what memory does not hold."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - it brings together what the room has
         self,
         board: Board,
         recent: Recent,
@@ -66,6 +65,7 @@ class Api:
         history: History,
         control: Control,
         clock: Clock,
+        history_seconds: float,
     ) -> None:
         self._board = board
         self._recent = recent
@@ -73,6 +73,7 @@ class Api:
         self._history = history
         self._control = control
         self._clock = clock
+        self._history_seconds = history_seconds
         self._document = json.dumps(document(board.version)).encode()
 
     async def status(self, request: web.Request) -> web.Response:
@@ -107,7 +108,7 @@ class Api:
         if self._board.holds(request_set):
             now = self._clock.now()
             return [self._board.show_batch(one, now) for one in self._board.batches(request_set)]
-        async with asyncio.timeout(HISTORY_SECONDS):
+        async with asyncio.timeout(self._history_seconds):
             return await self._history.batches(request_set)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -123,7 +124,7 @@ class Api:
     async def _events(self, after: int, limit: int, only: SetId | None) -> list[EventView]:
         if self._recent.reaches(after):
             return self._recent.since(after, limit, only)
-        async with asyncio.timeout(HISTORY_SECONDS):
+        async with asyncio.timeout(self._history_seconds):
             return list(await self._history.events(after, limit, only))
 
     async def order(self, request: web.Request) -> web.Response:

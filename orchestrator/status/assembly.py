@@ -61,9 +61,11 @@ class StatusRoom:
         bounds: Bounds | None = None,
     ) -> AbstractAsyncContextManager[None]:
         """Answer on a Unix socket at `path` while the context lasts. Raises SocketRefused."""
+        gate = Gate(bounds or Bounds())
         history = LedgerHistory(self._ledger, self.board, self._clock)
-        api = Api(self.board, self.recent, self.metrics, history, control, self._clock)
-        return serving(api, self.recent, self.metrics, path, group, Gate(bounds or Bounds()))
+        wait = gate.bounds.history_seconds
+        api = Api(self.board, self.recent, self.metrics, history, control, self._clock, wait)
+        return serving(api, self.recent, self.metrics, path, group, gate)
 
     async def watch_lag(self) -> None:
         """Measure for ever how late the event loop is."""

@@ -23,11 +23,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a peer may use. `connections_max` should be below the process's limit of open files."""
+    """What a peer may use, and how long it waits for the ledger.
+
+    `connections_max` should be below the process's limit of open files.
+    """
 
     connections_max: int = 1200
     idle_seconds: float = 10.0
     stall_seconds: float = 10.0
+    history_seconds: float = 5.0
 
 
 class Gate:

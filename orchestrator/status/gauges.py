@@ -18,6 +18,8 @@ from orchestrator.status.views import BatchCounts
 STATES = ("starting", "running", "degraded", "blocked", "stopping")
 MODELS_MAX = 20
 OTHER = "other"
+# From the start, so that the first incident of a kind is an increase.
+NO_INCIDENTS = {"paid_twice_suspected": 0, "weak_evidence": 0, "stray": 0}
 
 
 class BoardGauges(Collector):
@@ -50,7 +52,7 @@ class BoardGauges(Collector):
         incidents = CounterMetricFamily(
             "orchestrator_incidents", "What went wrong and may have cost money.", labels=["kind"]
         )
-        for kind, count in board.incidents.items():
+        for kind, count in {**NO_INCIDENTS, **board.incidents}.items():
             incidents.add_metric([kind], count)
         yield incidents
 

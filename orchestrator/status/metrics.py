@@ -9,13 +9,15 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from orchestrator.domain.batches import Tally, Usage
+from orchestrator.domain.batches import LapseReason, Tally, Usage
 
 HOURS = tuple(3600.0 * hours for hours in (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 18, 24, 36, 48))
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 OUTCOMES = frozenset({"succeeded", "failed", "cancelled", "expired", "unspecified"})
+STATUSES_MAX = 40
+OTHER = "other"
 
 
 class Metrics:
@@ -44,6 +46,11 @@ class Metrics:
         )
         self._collect = histogram("collect_seconds", "From a job's end to its answers.", WAITS)
         self._deliver = histogram("drop_to_delivery_seconds", "From a drop to its results.", HOURS)
+        self._statuses: set[str] = set()
+        for reason in LapseReason:  # so that the first one is an increase
+            self._lapses.labels(reason.value)
+        for outcome in ("answered", "failed", "given_up"):
+            self._requests.labels(outcome)
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop is.", LAGS)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -64,7 +71,11 @@ class Metrics:
 
     def called(self, call: str, status: int | str, seconds: float) -> None:
         """Count a call to the provider; `status` is the HTTP status or the name of a failure."""
-        self._calls.labels(call, str(status)).inc()
+        label = str(status)
+        if label not in self._statuses and len(self._statuses) >= STATUSES_MAX:
+            label = OTHER
+        self._statuses.add(label)
+        self._calls.labels(call, label).inc()
         self._call.labels(call).observe(seconds)
 
     def moved_bytes(self, direction: str, count: int) -> None:
@@ -99,7 +110,7 @@ class Metrics:
 
     def ended(self, outcome: str, seconds: float) -> None:
         """Record how long a job took."""
-        label = outcome if outcome in OUTCOMES else "other"
+        label = outcome if outcome in OUTCOMES else OTHER
         self._job.labels(label).observe(max(0.0, seconds))
 
     def collected(self, tally: Tally, usage: Usage, cost: int | None, seconds: float) -> None:

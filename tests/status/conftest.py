@@ -68,10 +68,11 @@ class Orders:
     """Notes what was ordered; refuses to pause, and breaks on what it is told to."""
 
     broken: str = ""
+    refused: str = "pause"
     given: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
 
     async def act(self, verb, target, token, job) -> str:
-        if verb == "pause":
+        if verb == self.refused:
             raise Impossible("the set is delivered", "nothing is left to pause")
         if verb == self.broken:
             raise RuntimeError("a canary of ours")
@@ -213,6 +214,7 @@ def make():
         info = staticmethod(info)
         part = staticmethod(part)
         cost = staticmethod(cost)
+        orders = Orders
         START = START
 
     return Make()

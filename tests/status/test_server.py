@@ -8,6 +8,9 @@ import pytest
 from orchestrator.domain.batches import Tally, Usage
 from orchestrator.domain.ids import JobName
 from orchestrator.domain.jobs import JobSnapshot, JobState, Scan
+from orchestrator.domain.request_sets import Cancelled, Flags, Totals
+from orchestrator.status.assembly import Process, StatusRoom
+from orchestrator.status.connections import Bounds
 from orchestrator.status.routes import ROUTES
 from orchestrator.status.views import Condition
 
@@ -134,8 +137,6 @@ async def test_batches_of_a_finished_set_are_read_from_the_ledger(world, asking,
 
 
 async def finished(world, of):
-    from orchestrator.domain.request_sets import Cancelled, Flags, Totals
-
     return Cancelled(of, world.clock.now(), Totals(3, 7), "0" * 64), Flags(), []
 
 
@@ -256,3 +257,32 @@ async def test_metrics_are_prometheus_text(world, asking, make):
     assert 'orchestrator_batches{state="planned"} 1.0' in text
     assert 'orchestrator_info{version="9.9"} 1.0' in text
     assert 'orchestrator_status_requests_total{code="200",route="/v1/sets/{id}"} 1.0' in text
+
+
+class Stuck:
+    """A ledger that never answers: the disk is away."""
+
+    async def read(self, work, *args, **kwargs):
+        await asyncio.Event().wait()
+
+    transact = read
+
+
+async def test_the_status_is_told_while_the_ledger_does_not_answer(short, clock, make):
+    """What memory holds is answered at once; what only the ledger has is a 503 with a retry."""
+    room = StatusRoom(Process("9.9", 1, make.START), [], make.cost, Stuck(), clock)
+    done = Cancelled(make.info(1), make.START, Totals(3, 7), "0" * 64)
+    room.board.put(done, Flags(), [])
+    connector = aiohttp.UnixConnector(path=str(short / "s"))
+    bounds = Bounds(history_seconds=0.05)
+    async with (
+        asyncio.timeout(10),
+        room.serving(make.orders(), short / "s", bounds=bounds),
+        aiohttp.ClientSession("http://localhost", connector=connector) as session,
+    ):
+        for path in ("/v1/status", "/v1/sets", f"/v1/sets/{make.info(1).id}", "/metrics"):
+            async with session.get(path) as answer:
+                assert answer.status == 200
+        told = await ask(session, f"/v1/sets/{make.info(1).id}/batches", 503)
+
+    assert told["detail"] == "the ledger is busy"
