@@ -141,7 +141,7 @@ class Jobs:
         return not job.deleted and not vanished
 
     def has_passed(self, since: int, seconds: float) -> bool:
-        """Say whether so much time has passed since a stamp, whose nanoseconds are only for show."""
+        """Say whether so much time has passed since a stamp; its nanoseconds are for show."""
         return self._clock.wall() >= since - since % 1000 + round(seconds * NS)
 
     def cancel(self, job: Job) -> None:

@@ -118,38 +118,34 @@ async def test_single_quotes_as_the_guide_sends_them_are_tolerated(there: World)
     assert answer.status == 200, answer.body
 
 
+PLACE = "batch.input_config.requests.requests[0].request"
+UNKNOWN = "Invalid JSON payload received. Unknown name"
+CATEGORY = "type.googleapis.com/google.ai.generativelanguage.v1beta.HarmCategory"
+SINGLE = "Proto field is not repeating, cannot start list."
+TAKEN = "oneof field 'data' is already set. Cannot set 'fileData'"
+TWO = {"contents": [{"parts": [{"text": "a", "fileData": {}}]}]}
 REFUSED_BODIES: list[tuple[Any, str]] = [
-    (
-        {"batch": {"x": 1}},
-        "Invalid JSON payload received. Unknown name \"x\" at 'batch': Cannot find field.",
-    ),
-    ({"x": 1}, 'Invalid JSON payload received. Unknown name "x": Cannot find field.'),
+    ({"batch": {"x": 1}}, f"{UNKNOWN} \"x\" at 'batch': Cannot find field."),
+    ({"x": 1}, f'{UNKNOWN} "x": Cannot find field.'),
     (
         inline({"request": {"contents": [], "config": {}}}),
-        'Invalid JSON payload received. Unknown name "config" at '
-        "'batch.input_config.requests.requests[0].request': Cannot find field.",
+        f"{UNKNOWN} \"config\" at '{PLACE}': Cannot find field.",
     ),
     (
         inline({"request": prompt("a", generationConfig={"temperature": "hot"})}),
-        "Invalid value at 'batch.input_config.requests.requests[0].request.generation_config"
-        '.temperature\' (TYPE_FLOAT), "hot"',
+        f"Invalid value at '{PLACE}.generation_config.temperature' (TYPE_FLOAT), \"hot\"",
     ),
     (
         inline({"request": prompt("a", systemInstruction=[])}),
-        'Invalid JSON payload received. Unknown name "systemInstruction" at '
-        "'batch.input_config.requests.requests[0].request': "
-        "Proto field is not repeating, cannot start list.",
+        f"{UNKNOWN} \"systemInstruction\" at '{PLACE}': {SINGLE}",
     ),
     (
         inline({"request": prompt("a", safetySettings=[{"category": "RUDE"}])}),
-        "Invalid value at 'batch.input_config.requests.requests[0].request.safety_settings[0]"
-        ".category' (type.googleapis.com/google.ai.generativelanguage.v1beta.HarmCategory), "
-        '"RUDE"',
+        f"Invalid value at '{PLACE}.safety_settings[0].category' ({CATEGORY}), \"RUDE\"",
     ),
     (
-        inline({"request": {"contents": [{"parts": [{"text": "a", "fileData": {}}]}]}}),
-        "Invalid value at 'batch.input_config.requests.requests[0].request.contents[0].parts[0]' "
-        "(oneof), oneof field 'data' is already set. Cannot set 'fileData'",
+        inline({"request": TWO}),
+        f"Invalid value at '{PLACE}.contents[0].parts[0]' (oneof), {TAKEN}",
     ),
 ]
 

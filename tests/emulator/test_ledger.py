@@ -106,7 +106,7 @@ async def test_the_books_can_be_read_for_one_project(there: World) -> None:
     assert b"secret-key" not in journal
 
 
-async def test_counting_in_many_passes_changes_nothing(there: World, tmp_path: Path) -> None:
+async def test_counting_in_many_passes_changes_nothing(there: World) -> None:
     """The totals are the same whether the rows are counted at once or in shares."""
     from orchestrator.emulator import tally
 

@@ -311,9 +311,9 @@ async def test_calls_per_minute_are_walled(tmp_path: Path) -> None:
 
 
 async def test_a_pending_job_outlives_its_input_unless_the_service_needs_it(
-    there: World, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    """Deleting the input after create hurts nobody, unless the settings say that it is read late."""
+    """Deleting the input after create hurts nobody, unless the settings have it read late."""
     for place, settings, state in (
         ("a", SETTINGS, "SUCCEEDED"),
         ("b", unknown(input_needed_at_run=True), "FAILED"),
@@ -345,12 +345,11 @@ async def test_ten_thousand_jobs_are_listed_without_strain(there: World) -> None
         )
         there.emulator.jobs.create(order)
     names: set[str] = set()
-    token = ""
-    while token is not None:
-        path = f"/v1beta/batches?pageSize=1000&pageToken={token}"
+    page: Any = {"nextPageToken": ""}
+    while "nextPageToken" in page:
+        path = f"/v1beta/batches?pageSize=1000&pageToken={page['nextPageToken']}"
         page = (await there.call("GET", path)).json
         names |= {job["name"] for job in page["operations"]}
-        token = page.get("nextPageToken")
 
     assert len(names) == 10_000
 

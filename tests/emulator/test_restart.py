@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -95,8 +96,8 @@ def _started(folder: Path) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().split(" on ")[1].split(" ")[0]
 
 
-def _get(url: str, body: bytes | None = None) -> dict[str, object]:
+def _get(url: str, body: bytes | None = None) -> dict[str, Any]:
     request = Request(url, body, {"x-goog-api-key": "k"})
     with urlopen(request) as answer:
-        found: dict[str, object] = json.load(answer)
+        found: dict[str, Any] = json.load(answer)
     return found

@@ -227,7 +227,9 @@ async def test_a_demanded_function_is_called(there: World) -> None:
 
 
 async def test_limits_on_the_answer_are_kept(there: World) -> None:
-    """maxOutputTokens cuts with MAX_TOKENS, stop sequences stop, candidates are as many as asked."""
+    """maxOutputTokens cuts with MAX_TOKENS, stop sequences stop, candidates are as many as
+    asked.
+    """
     job = await there.create(
         [
             line("cut", generationConfig={"maxOutputTokens": 3}),
@@ -302,7 +304,9 @@ async def test_images_are_answered_as_inline_data(there: World) -> None:
 
 
 async def test_open_questions_about_lines_can_be_answered_otherwise(tmp_path: Path) -> None:
-    """Errors under `status` with details, unknown fields echoed, line models honoured or refused."""
+    """Errors under `status` with details, unknown fields echoed, line models honoured or
+    refused.
+    """
     settings = unknown(
         error_field="status",
         error_details=True,
