@@ -124,7 +124,10 @@ def states_of_sets_fit(tx: Connection) -> Iterator[Finding]:
     of_set = select(batches.c.id).where(batches.c.set_id == sets.c.id)
     has_any, has_live = of_set.exists(), of_set.where(LIVE).exists()
     finished = sets.c.state.not_in(sorted(OPEN_STATES))
-    running = (sets.c.state == "running") & ~has_any
+    reopened = select(events.c.id).where(
+        events.c.set_id == sets.c.id, events.c.source == "delivered", events.c.batch_id.is_(None)
+    )
+    running = (sets.c.state == "running") & ~has_any & ~reopened.exists()
     early = sets.c.state.in_(["received", "indexed", "rejected"]) & has_any
     copied = sets.c.answered_from.is_not(None) & has_any
     yield from _sets(tx, "I4", "is running without a batch", running, REPORT)

@@ -6,7 +6,17 @@ import pytest
 from sqlalchemy import insert
 
 from orchestrator.domain.batches import intend
-from orchestrator.domain.request_sets import Flags, Received, Running, Totals, deliver, reject
+from orchestrator.domain.request_sets import (
+    Flags,
+    Received,
+    Running,
+    Totals,
+    deliver,
+    index,
+    reject,
+    reopen,
+    reuse,
+)
 from orchestrator.store import fsck, jobs, lives, request_sets
 from orchestrator.store.codecs import batch_row
 from orchestrator.store.database import InlineDatabase, Tx
@@ -67,6 +77,21 @@ async def sound(ledger: InlineDatabase) -> InlineDatabase:
 async def test_a_sound_ledger_has_no_findings(sound: InlineDatabase) -> None:
     """Whatever the program itself recorded is in order."""
     assert await sound.read(fsck.check) == []
+
+
+async def test_a_reopened_set_may_wait_for_its_first_batch(ledger: InlineDatabase) -> None:
+    """A set that needed no batch before, all its lines being flawed, may run without one."""
+
+    def reopen_flawed(tx: Tx) -> None:
+        info = set_info("flawed", flawed=1_000)
+        receive(tx, info)
+        indexed = index(Received(info))
+        done = reuse(indexed.after, Totals(0, 1_000), "5" * 64, NOW)
+        apply(tx, NOW, indexed, done, reopen(done.after, "flawed-2", 1_000))
+
+    await ledger.transact(reopen_flawed)
+
+    assert await ledger.read(fsck.check) == []
 
 
 async def test_an_empty_ledger_has_no_findings(ledger: InlineDatabase) -> None:
