@@ -92,7 +92,7 @@ def adapters(
             line_bytes_max=ANSWER_LINE_BYTES_MAX,
         ),
         outbox=FolderOutbox(paths.outbox, paths.rejected, paths.work, workers, parallel=parallel),
-        notifier=translation.notifier(settings, room),
+        notifier=translation.notifier(settings, room, clock),
         clock=clock,
         ids=Chance(),
     )

@@ -239,11 +239,13 @@ class OneProject:
         self._block = _Block(call, blocked, times, self.clock.elapsed() + wait)
         if before is not None and before.error.why == blocked.why:
             return
-        now, body = self.clock.now(), {"why": blocked.why, "remedy": blocked.remedy}
+        now = self.clock.now()
+        body = {"event": "blocked", "at": now.isoformat(), "project": self.name}
+        body |= {"why": blocked.why, "remedy": blocked.remedy}
 
         def journal(tx: Tx) -> None:
             projects.block(tx, now, self.name, blocked.why, blocked.remedy)
-            notices.enqueue(tx, now, "blocked", None, json.dumps(body | {"project": self.name}))
+            notices.enqueue(tx, now, "blocked", None, json.dumps(body))
 
         await self.journal.write(journal)
         log.error("project.blocked", project=self.name, why=blocked.why, remedy=blocked.remedy)
@@ -277,7 +279,8 @@ class OneProject:
                 return False
             after = replace(stored.flags, held=why)
             request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")
-            body = {"set": request_set, "name": stored.value.info.name, "why": why}
+            body = {"event": "held", "at": now.isoformat(), "set": request_set}
+            body |= {"name": stored.value.info.name, "why": why}
             notices.enqueue(tx, now, "held", request_set, json.dumps(body))
             return True
 

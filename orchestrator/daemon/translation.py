@@ -10,9 +10,11 @@ from orchestrator.daemon.notices import Senders
 from orchestrator.daemon.project import Policies
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.gemini.service import Service
+from orchestrator.ports import Clock
 from orchestrator.stages.tidy import Retention
 from orchestrator.status.assembly import StatusRoom
 from orchestrator.status.board import Board
+from orchestrator.status.notify import Webhook
 
 MICROS = 1_000_000
 
@@ -62,15 +64,21 @@ def retention(settings: Settings) -> Retention:
     )
 
 
-def notifier(settings: Settings, room: StatusRoom) -> Senders:
+def notifier(settings: Settings, room: StatusRoom, clock: Clock) -> Senders:
     """Build who is told of what happens."""
     notify = settings.notify
+    hook = None
+    if notify.webhook_url is not None:
+        secret = notify.webhook_secret
+        hook = Webhook(
+            notify.webhook_url.get_secret_value(), secret.get_secret_value() if secret else None
+        )
     return Senders(
-        command=notify.command,
-        command_timeout=timedelta(seconds=notify.command_timeout_seconds),
-        url=notify.webhook_url.get_secret_value() if notify.webhook_url else None,
-        secret=notify.webhook_secret.get_secret_value() if notify.webhook_secret else None,
-        told=room.metrics.notified,
+        notify.command,
+        timedelta(seconds=notify.command_timeout_seconds),
+        hook,
+        clock,
+        room.metrics.notified,
     )
 
 

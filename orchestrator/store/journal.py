@@ -115,7 +115,12 @@ def announce(tx: Tx, now: datetime, ended: Batch | RequestSet) -> None:
     """Journal the notice of a set that is over, in the transaction that ends it."""
     if not isinstance(ended, Delivered | Rejected | Cancelled):
         return
-    body: dict[str, object] = {"set": ended.info.id, "name": ended.info.name}
+    body: dict[str, object] = {
+        "event": ANNOUNCED[ended.state],
+        "at": now.isoformat(),
+        "set": ended.info.id,
+        "name": ended.info.name,
+    }
     if isinstance(ended, Rejected):
         body |= {"why": ended.reason}
     else:
