@@ -15,18 +15,25 @@ cancel_seconds = 0.1
 
 
 @contextmanager
-def served(folder: Path, plan: str = QUICK) -> Iterator[str]:
-    """Run `orchestrator emulator` for the length of a block; yields its base URL."""
+def process(folder: Path, plan: str = QUICK) -> Iterator[tuple[str, int]]:
+    """Run `orchestrator emulator` for the length of a block; yields its base URL and its pid."""
     (folder / "plan.toml").write_text(plan)
     command = [sys.executable, "-c", START, "--port", "0", "--plan", str(folder / "plan.toml")]
     command += ["--state-dir", str(folder / "state"), "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
     try:
-        yield process.stdout.readline().split(" on ")[1].split(" ")[0]
+        yield running.stdout.readline().split(" on ")[1].split(" ")[0], running.pid
     finally:
-        process.terminate()
-        books = process.stdout.read()
-        process.stdout.close()
-        assert process.wait() == 0
+        running.terminate()
+        books = running.stdout.read()
+        running.stdout.close()
+        assert running.wait() == 0
         assert "The books" in books
+
+
+@contextmanager
+def served(folder: Path, plan: str = QUICK) -> Iterator[str]:
+    """Run `orchestrator emulator` for the length of a block; yields its base URL."""
+    with process(folder, plan) as (base, _):
+        yield base
