@@ -200,7 +200,7 @@ def unit(folders: tuple[str, ...] = UNIT_FOLDERS) -> Findings:
     wrong = [
         warn("unit", f"{found} lacks {key}={value}: {why}", "compare deploy/orchestrator.service")
         for key, (value, why) in UNIT_NEEDS.items()
-        if value not in said.get(key, "-")
+        if key not in said or value not in said[key]
     ]
     yield from wrong or [ok("unit", f"{found} is as it should be")]
 

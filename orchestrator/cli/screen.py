@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+GAP = 3  # what a table draws between two columns
 COLOURS = {
     "running": "cyan",
     "reading": "cyan",
@@ -58,20 +59,42 @@ def aligned(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], coloured: int) -> Any:
-    """Return a table for a terminal; the cell in column `coloured` is painted by its word."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    coloured: int,
+    optional: Sequence[str] = (),
+) -> Any:
+    """Return a table for a terminal; the cell in column `coloured` is painted by its word.
+
+    Columns named in `optional` are left out, in that order, as long as the rest is too wide.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, no_wrap=column in {"DONE", "", "STATE"}, overflow="fold")
+    kept = fitting(columns, rows, console().width, optional)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for place in kept:
+        drawn.add_column(columns[place], overflow="fold")
     for row in rows:
         cells = [Text(cell) for cell in row]
         cells[coloured].stylize(COLOURS.get(row[coloured].split(" ")[0], ""))
-        drawn.add_row(*cells)
+        drawn.add_row(*(cells[place] for place in kept))
     return drawn
+
+
+def fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, optional: Sequence[str]
+) -> list[int]:
+    """Return the places of the columns that fit side by side."""
+    kept = list(range(len(columns)))
+    for name in optional:
+        widths = [max(len(line[place]) for line in (columns, *rows)) for place in kept]
+        if sum(widths) + GAP * len(kept) <= width:
+            break
+        kept.remove(columns.index(name))
+    return kept
 
 
 def flush() -> None:

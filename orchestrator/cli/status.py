@@ -103,11 +103,15 @@ def _drawn(report: dict[str, Any], now: datetime) -> Any:
             for name, value in tables.set_facts(report["set"], now)
         ]
         rows = [tables.batch_row(view) for view in report["batches"]]
-        return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, coloured=2))
+        return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, 2))
     above = [*tables.headlines(report["status"]), *tables.reasons(report["sets"])]
     texts = [Text(line, style="bold red" if line.startswith("!") else "") for line in above]
     rows = [tables.set_row(view, now) for view in report["sets"]]
-    found = screen.table(tables.SET_COLUMNS, rows, coloured=1) if rows else Text("no sets yet")
+    found = (
+        screen.table(tables.SET_COLUMNS, rows, 1, tables.SET_COLUMNS_OPTIONAL)
+        if rows
+        else Text("no sets yet")
+    )
     return Group(*texts, found)
 
 

@@ -11,17 +11,19 @@ View: TypeAlias = Mapping[str, Any]
 TARGET = "24h"  # what the service aims at for a batch
 BATCH_STATES = ("planned", "uploaded", "submitting", "submitted", "ended", "collected", "lapsed")
 SET_COLUMNS = ("SET", "STATE", "DONE", "", "REQUESTS", "FAILED", "BATCHES", "OLDEST", "COST", "END")
+SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "FAILED", "END", "REQUESTS")  # dropped in this order
 BATCH_COLUMNS = ("NO", "GEN", "STATE", "REQUESTS", "SIZE", "AGE", "JOB", "NOTE")
 
 
 def set_row(view: View, now: datetime) -> tuple[str, ...]:
     """Return one set as cells of `SET_COLUMNS`."""
     settled = view["answered"] + view["failed"]
+    refused = view["state"] == "rejected"
     return (
         shown_name(view["name"]),
         view["display"],
-        percent(settled, view["requests"]),
-        bar(settled, view["requests"]),
+        DASH if refused else percent(settled, view["requests"]),
+        DASH if refused else bar(settled, view["requests"]),
         f"{count(settled)}/{count(view['requests'])}",
         count(view["failed"]) if view["failed"] else DASH,
         batch_counts(view["batches"]),

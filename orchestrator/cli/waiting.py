@@ -129,7 +129,11 @@ class _Bars(Display):
 
         now = datetime.now(UTC)  # noqa: TID251 - only for "in 2h" on the screen
         rows = [tables.set_row(view, now) for view in views]
-        drawn = screen.table(tables.SET_COLUMNS, rows, coloured=1) if rows else Text("waiting …")
+        drawn = (
+            screen.table(tables.SET_COLUMNS, rows, 1, tables.SET_COLUMNS_OPTIONAL)
+            if rows
+            else Text("waiting …")
+        )
         self._live.update(drawn, refresh=True)
 
 

@@ -1,0 +1,286 @@
+"""`doctor` finds each trouble and names its remedy."""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from orchestrator.cli import doctor_machine as machine
+from orchestrator.cli.doctor_service import _clock
+from orchestrator.config.settings import load
+from orchestrator.emulator import Emulator, EmulatorSettings, create_app
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def found(call):
+    """Return a function that runs the doctor and returns its findings by check."""
+
+    def look(*arguments):
+        ended = call("doctor", "--json", *arguments)
+        findings = json.loads(ended.out)
+        assert ended.code == (1 if any(f["verdict"] == "fail" for f in findings) else 0)
+        return findings
+
+    return look
+
+
+def one(findings, check, verdict):
+    """Return the finding of a check with this verdict; there must be one, with a remedy."""
+    (match, *_) = [f for f in findings if f["check"] == check and f["verdict"] == verdict]
+    assert match["remedy"] or verdict in {"ok", "skip"}
+    return match
+
+
+def test_a_healthy_home_has_nothing_to_mend(found):
+    """With folders and space, nothing fails; what is not there yet will be made."""
+    findings = found("--offline")
+
+    assert {f["verdict"] for f in findings} <= {"ok", "warn", "skip"}
+    assert "will be made" in one(findings, "folder outbox", "ok")["said"]
+    one(findings, "settings", "warn")  # no model is set
+
+
+def test_wrong_settings_are_findings_too(found, monkeypatch):
+    """Each problem of the settings is a finding; the rest cannot be looked at."""
+    monkeypatch.setenv("ORCHESTRATOR_LIMITS__TIER", "9")
+
+    (finding,) = found()
+
+    assert finding["check"] == "settings"
+    assert "limits.tier" in finding["said"]
+
+
+def test_a_file_where_a_folder_should_be(found, home):
+    """Something in the place of a folder is found."""
+    (home / "s" / "outbox").write_text("")
+
+    assert "is not a folder" in one(found("--offline"), "folder outbox", "fail")["said"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system")
+def test_an_outbox_on_another_file_system_is_found(found, monkeypatch):
+    """Results appear whole only by a rename, so the outbox must lie where work lies."""
+    monkeypatch.setenv("ORCHESTRATOR_SERVICE__OUTBOX", "/dev/shm")
+    paths = load(None).paths
+    paths.work.mkdir()
+    if paths.work.stat().st_dev == paths.outbox.stat().st_dev:
+        pytest.skip("there is only one file system here")
+
+    assert "another file system" in one(found("--offline"), "file systems", "fail")["said"]
+
+
+def test_an_inbox_for_everybody_is_found(found, home):
+    """Whoever can drop files spends the owner's money."""
+    (home / "s" / "inbox").chmod(0o777)
+
+    assert "chmod o-w" in one(found("--offline"), "inbox", "fail")["remedy"]
+
+
+def test_too_little_space_is_found(found, monkeypatch):
+    """Less than min_free_bytes, and nothing new is taken."""
+    monkeypatch.setenv("ORCHESTRATOR_SERVICE__MIN_FREE_BYTES", str(10**18))
+
+    assert "free some" in one(found("--offline"), "space", "fail")["remedy"]
+
+
+def test_a_file_in_the_way_of_the_socket_is_found(found, home):
+    """What is no socket is not removed by the daemon, so it must be by hand."""
+    (home / "s" / "orchestrator.sock").write_text("")
+
+    assert "in the way" in one(found("--offline"), "socket", "fail")["said"]
+
+
+def test_a_dead_socket_of_ours_is_no_trouble(found, home):
+    """A socket that a killed daemon left is replaced."""
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(home / "s" / "orchestrator.sock"))
+
+    assert "will be replaced" in one(found("--offline"), "socket", "ok")["said"]
+
+
+def test_a_damaged_ledger_is_found(found, home):
+    """A file that is no ledger is said to be damaged, with what to do."""
+    (home / "s" / "orchestrator.db").write_bytes(b"not a database" * 1000)
+
+    one(found("--offline"), "ledger", "fail")
+
+
+def test_what_the_running_daemon_lacks_is_told(found, daemon, shown):
+    """Conditions and blocks of the daemon are findings with the daemon's own remedy."""
+    daemon.status = shown.a_status(
+        projects=[
+            {
+                "name": "default", "blocked": True, "reason": "the key was refused",
+                "remedy": "put in a new key", "since": None, "active_jobs": 0,
+                "active_jobs_max": 100, "enqueued_tokens": {},
+            }
+        ]
+    )  # fmt: skip
+
+    findings = found("--offline")
+
+    assert one(findings, "daemon", "fail")["remedy"] == "put in a new key"
+    assert "a daemon listens" in one(findings, "socket", "ok")["said"]
+
+
+def test_a_missing_key_is_found(found):
+    """Without a key nothing can be asked; the remedy names where to put one."""
+    assert "GEMINI_API_KEY" in one(found(), "key", "fail")["remedy"]
+
+
+# ---- the service --------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(state_dir, **settings):
+    """Run the emulator in a thread; yield its address and itself."""
+    loop, started = asyncio.new_event_loop(), threading.Event()
+    box: dict[str, Any] = {}
+
+    async def serve():
+        provider = Emulator(
+            EmulatorSettings(**settings), clock=lambda: datetime.now(UTC), state_dir=state_dir
+        )
+        runner = web.AppRunner(create_app(provider))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        box["url"] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        box["stop"] = asyncio.Event()
+        started.set()
+        await box["stop"].wait()
+        await runner.cleanup()
+        provider.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield box["url"]
+    finally:
+        loop.call_soon_threadsafe(box["stop"].set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def emulated(home, monkeypatch):
+    """Return a function that runs the emulator and points the settings to it."""
+    monkeypatch.setenv("GEMINI_API_KEY", "a-good-key")
+
+    @contextmanager
+    def run(**settings):
+        with serving(home / "emulator", **settings) as url:
+            monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", url)
+            yield
+
+    return run
+
+
+def test_a_good_key_and_model_are_said_to_be(found, emulated, monkeypatch):
+    """Against a service that takes the key and knows the model, all is ok."""
+    monkeypatch.setenv("ORCHESTRATOR_PROFILES__DEFAULT__MODEL", "gemini-2.5-flash")
+
+    with emulated():
+        findings = found()
+
+    one(findings, "service", "ok")
+    one(findings, "clock", "ok")
+    one(findings, "quota", "ok")
+    one(findings, "model of profiles.default", "ok")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "said"),
+    [
+        ("gemini-9", "generate", "does not know gemini-9"),
+        ("imagen-4.0-generate-001", "generate", "has no batchGenerateContent"),
+        ("gemini-2.5-flash", "embed", "has no asyncBatchEmbedContent"),
+    ],
+)
+def test_a_wrong_model_is_found(found, emulated, monkeypatch, model, kind, said):
+    """A model that the service does not know, or that does no such batches."""
+    monkeypatch.setenv("ORCHESTRATOR_PROFILES__DEFAULT__MODEL", model)
+    monkeypatch.setenv("ORCHESTRATOR_PROFILES__DEFAULT__KIND", kind)
+
+    with emulated():
+        finding = one(found(), "model of profiles.default", "fail")
+
+    assert said in finding["said"]
+
+
+def test_a_refused_key_is_found(found, emulated):
+    """A key that the service refuses is said, with what to do, and not shown."""
+    with emulated(api_keys={"another-key": "project"}):
+        findings = found()
+
+    finding = one(findings, "service", "fail")
+    assert "key" in finding["said"].lower()
+    assert "a-good-key" not in json.dumps(findings)
+
+
+def test_a_service_that_is_not_there_is_found(found, monkeypatch):
+    """A wrong address or no network is said with both as remedies."""
+    monkeypatch.setenv("GEMINI_API_KEY", "a-good-key")
+    monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", "http://127.0.0.1:9")
+
+    assert "base_url" in one(found(), "service", "fail")["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("skew", "verdict"),
+    [(None, "skip"), (1, "ok"), (-20, "ok"), (60, "warn"), (-60, "warn"), (600, "fail")],
+)
+def test_a_wrong_clock_is_found(skew, verdict):
+    """A clock minutes away from the service's makes nonsense of times and may break TLS."""
+    assert _clock(None if skew is None else timedelta(seconds=skew)).verdict == verdict
+
+
+# ---- the unit -----------------------------------------------------------------------------------
+
+UNIT = """
+[Service]
+Type=notify
+ExecStart=/usr/bin/orchestrator run
+LoadCredential=gemini_api_key:/etc/orchestrator/gemini_api_key
+StateDirectory=orchestrator
+Restart=on-failure
+"""
+
+
+def test_a_good_unit_is_said_to_be(tmp_path):
+    """A unit that has what the daemon relies on."""
+    (tmp_path / machine.UNIT).write_text(UNIT)
+
+    (finding,) = machine.unit((str(tmp_path),))
+
+    assert finding.verdict == "ok"
+
+
+@pytest.mark.parametrize("missing", sorted(machine.UNIT_NEEDS))
+def test_a_unit_that_lacks_something_is_found(tmp_path, missing):
+    """Each line that the daemon relies on is missed by name."""
+    lines = [line for line in UNIT.splitlines() if not line.startswith(f"{missing}=")]
+    (tmp_path / machine.UNIT).write_text("\n".join(lines))
+
+    (finding,) = machine.unit((str(tmp_path),))
+
+    assert finding.verdict == "warn"
+    assert missing in finding.said
+
+
+def test_no_unit_at_all_is_found(tmp_path):
+    """Without a unit the daemon does not come back after a reboot."""
+    (finding,) = machine.unit((str(tmp_path),))
+
+    assert finding.verdict == "warn"
+    assert "deploy/orchestrator.service" in finding.remedy

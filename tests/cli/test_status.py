@@ -1,0 +1,250 @@
+"""`status`, the verbs, and how refusals of the daemon end a command."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.cli import screen
+from orchestrator.cli.status import lines
+
+NOW = datetime(2026, 1, 2, 6, 0, tzinfo=UTC)
+USED = {
+    "prompt_tokens": 1_234_567,
+    "cached_tokens": 0,
+    "candidate_tokens": 45_000,
+    "thought_tokens": 9,
+}
+
+
+@pytest.fixture
+def report(shown):
+    """Return a report with a set in every condition."""
+    return {
+        "status": shown.a_status(
+            conditions=[
+                {
+                    "kind": "space", "subject": "", "message": "only 12 bytes are free",
+                    "remedy": "free some space", "since": "2026-01-02T03:04:05Z", "fatal": False,
+                }
+            ],
+            projects=[
+                {
+                    "name": "default", "blocked": True, "reason": "the key was refused",
+                    "remedy": "put in a new key", "since": None, "active_jobs": 3,
+                    "active_jobs_max": 100, "enqueued_tokens": {},
+                }
+            ],
+            reading=[{"name": "giant", "bytes_done": 512_000_000, "bytes_total": 2_000_000_000}],
+        ),
+        "sets": [
+            shown.a_set(
+                "prompts", answered=333, failed=5, open=662, oldest_job_age_seconds=4321,
+                batches={"submitted": 2, "collected": 1}, cost="0.512000", cost_estimate="1.530000",
+                usage=USED, estimated_end_at="2026-01-02T09:10:00Z",
+            ),
+            shown.a_set(
+                "nightly", display="held", reason="max_cost_per_set: $50.00 spent",
+                remedy="`orchestrator resume nightly` goes on", batches={"planned": 3}, usage=USED,
+            ),
+            shown.a_set(
+                "evil\x1b[2J\u202ename", state="rejected", display="rejected", requests=7, open=0,
+                failed=7, reason="7 of 7 lines are flawed", finished_at="2026-01-02T03:05:00Z",
+            ),
+            shown.a_set(
+                "done", state="delivered", display="delivered", answered=1000, open=0,
+                cost="1234.500000", finished_at="2026-01-02T05:00:00Z", batches={"collected": 4},
+            ),
+        ],
+    }  # fmt: skip
+
+
+def test_the_table_is_as_on_file(report, golden):
+    """Headlines, what needs the operator, and a line a set."""
+    golden("status.txt", "\n".join(lines(report, NOW)) + "\n")
+
+
+def test_one_set_is_as_on_file(report, shown, golden):
+    """The facts of a set and its batches, with what went wrong."""
+    found = report["sets"][0] | {"outbox": "/var/lib/orchestrator/outbox/prompts"}
+    batches = [
+        shown.a_batch(
+            1, state="collected", job_state=None, outcome="succeeded", age_seconds=90_000
+        ),
+        shown.a_batch(2, state="submitting", doubt="in_doubt", job=None, job_state=None),
+        shown.a_batch(
+            3, state="lapsed", outcome="failed", error={"code": 13, "message": "internal\x1b[0m"}
+        ),
+    ]
+
+    golden("status-set.txt", "\n".join(lines({"set": found, "batches": batches}, NOW)) + "\n")
+
+
+def test_nothing_shown_can_speak_to_the_terminal(report):
+    """Names and messages of others are printed as visible characters only."""
+    assert all(line.isprintable() for line in lines(report, NOW))
+
+
+def test_status_asks_the_daemon(call, daemon, shown):
+    """The command prints what the daemon says."""
+    daemon.sets = [shown.a_set("prompts")]
+
+    ended = call("status")
+
+    assert ended.code == 0
+    assert "orchestrator 0.1.0 running for 2h03m (pid 4242)" in ended.out
+    assert "prompts" in ended.out
+
+
+def test_json_is_what_the_wire_says(call, daemon, shown):
+    """With --json nothing is reworded."""
+    daemon.sets = [shown.a_set("prompts")]
+
+    report = json.loads(call("status", "--json").out)
+
+    assert report == {"status": daemon.status, "sets": daemon.sets}
+
+
+def test_only_the_last_finished_sets_are_shown(call, daemon, shown):
+    """Old sets go off the screen unless --all asks for them; open ones never do."""
+    daemon.sets = [
+        shown.a_set(f"old{number}", display="delivered", state="delivered") for number in range(30)
+    ] + [shown.a_set("open")]
+
+    few, all_of_them = call("status"), call("status", "--all")
+
+    assert "old9" in few.out
+    assert "old10" not in few.out
+    assert "open" in few.out
+    assert "old29" in all_of_them.out
+
+
+def test_a_set_is_found_by_name_or_id(call, daemon, shown):
+    """Both lead to the same set; a third is said not to be there."""
+    daemon.sets = [shown.a_set("prompts", id="abcdefghij")]
+    daemon.batches = [shown.a_batch(1)]
+
+    assert call("status", "prompts").out == call("status", "abcdefghij").out
+    missing = call("status", "nothing")
+    assert missing.code == os.EX_NOINPUT
+    assert "there is no set 'nothing'; `orchestrator status` lists them" in missing.err
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry", "delete-remote"])
+def test_orders_reach_the_daemon(call, daemon, shown, verb):
+    """A verb is posted for the set's id, and what was done is printed."""
+    daemon.sets = [shown.a_set("prompts", id="abcdefghij")]
+
+    ended = call(verb, "prompts")
+
+    assert daemon.orders == [(f"/v1/sets/abcdefghij:{verb}", None)]
+    assert ended.out == f"prompts: {verb} is done\n"
+
+
+def test_words_about_a_doubt_reach_the_daemon(call, daemon, shown):
+    """`absent` and `adopt` carry the batch, and the job."""
+    daemon.sets = [shown.a_set("prompts", id="abcdefghij")]
+
+    call("absent", "prompts", "orc1-x")
+    call("adopt", "prompts", "orc1-x", "batches/y")
+
+    assert daemon.orders == [
+        ("/v1/sets/abcdefghij:absent", {"token": "orc1-x"}),
+        ("/v1/sets/abcdefghij:adopt", {"token": "orc1-x", "job": "batches/y"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, os.EX_NOPERM), (404, os.EX_NOINPUT), (409, os.EX_TEMPFAIL), (503, os.EX_UNAVAILABLE)],
+)
+def test_a_refusal_ends_with_its_own_code(call, daemon, shown, status, code):
+    """What the daemon declines is one line with its remedy."""
+    daemon.sets = [shown.a_set("prompts")]
+    daemon.answer = (status, "it is delivered", "use retry")
+
+    ended = call("pause", "prompts")
+
+    assert ended.code == code
+    assert ended.err == "orchestrator: it is delivered; use retry\n"
+
+
+def test_without_a_daemon_it_says_how_to_start_one(call):
+    """No socket, no daemon: EX_UNAVAILABLE, and the command that starts one."""
+    ended = call("status")
+
+    assert ended.code == os.EX_UNAVAILABLE
+    assert "start it with `orchestrator run`" in ended.err
+
+
+def test_watching_without_a_terminal_prints_what_changes(daemon, shown):
+    """Into a pipe, --watch prints lines only when they change, until it is interrupted."""
+    daemon.sets = [shown.a_set("prompts")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "status", "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        until(watch.stdout, "0/1,000")
+        daemon.sets = [shown.a_set("prompts", answered=500, open=500)]
+        until(watch.stdout, "500/1,000")
+        watch.send_signal(signal.SIGINT)
+        code = watch.wait(10)
+
+        assert code == 130
+        assert watch.stderr is not None
+        assert watch.stderr.read().strip() == ""
+
+
+def until(stream, wanted):
+    """Read lines until one has what is wanted."""
+    for line in stream:
+        if wanted in line:
+            return
+    raise AssertionError(f"{wanted} never came")
+
+
+@pytest.mark.parametrize("no_colour", [True, False])
+def test_a_terminal_gets_a_table_and_colours_unless_unwanted(daemon, shown, no_colour):
+    """On a terminal the state is coloured; with NO_COLOR nothing is."""
+    daemon.sets = [shown.a_set("prompts")]
+    environ = os.environ | {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_colour else {})
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "status"], stdout=theirs, env=environ
+    ) as command:
+        os.close(theirs)
+        text = _all_of(ours)
+        command.wait(10)
+
+    assert "prompts" in text
+    assert ("\x1b[36m" in text) is not no_colour
+
+
+def test_a_narrow_terminal_loses_columns_not_their_meaning():
+    """Columns that may go are left out in their order until the rest fits."""
+    columns, rows = ("A", "B", "C"), [("aaaa", "bbbb", "cccc")]
+
+    kept = [screen.fitting(columns, rows, width, ("B", "C")) for width in (30, 18, 10)]
+
+    assert kept == [[0, 1, 2], [0, 2], [0]]
+
+
+def _all_of(terminal):
+    text = b""
+    while select.select([terminal], [], [], 10)[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # the other end was closed
+            break
+        text += piece
+    os.close(terminal)
+    return text.decode()
