@@ -1,6 +1,5 @@
 """Many small spans of a file, read with as few reads as their order allows."""
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TypeAlias
@@ -11,45 +10,46 @@ from orchestrator.domain.planning import Int64s
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]  # (offset, size)
 
-EXTENT_BYTES_MAX = 1 << 18
+EXTENT_BYTES_MAX = 1 << 19
 
 
 def read_spans(read: ReadAt, starts: Int64s, lengths: Int64s, gap_max: int) -> list[bytes]:
     """Return the bytes of each span; neighbours at most `gap_max` bytes apart are read at once."""
-    found: list[bytes] = []
     ends = starts + lengths
-    for first, last in _extents(starts, ends, gap_max):
-        base = int(starts[first])
-        if last == first + 1:
-            found.append(read(base, int(lengths[first])))
-            continue
-        data = read(base, int(ends[last - 1]) - base)
-        begins = (starts[first:last] - base).tolist()
-        stops = (ends[first:last] - base).tolist()
-        found += [data[begin:stop] for begin, stop in zip(begins, stops, strict=True)]
+    gaps = starts[1:] - ends[:-1]
+    apart = (gaps < 0) | (gaps > gap_max)
+    if 2 * int(apart.sum()) > len(starts):  # scattered: a read each
+        return list(map(read, starts.tolist(), lengths.tolist()))
+    found: list[bytes] = []
+    bounds = [0, *(np.flatnonzero(apart) + 1).tolist(), len(starts)]
+    for first, last in pairwise(bounds):
+        for begin, end in _bounded(starts, ends, first, last):
+            base = int(starts[begin])
+            data = read(base, int(ends[end - 1]) - base)
+            opens, closes = (starts[begin:end] - base).tolist(), (ends[begin:end] - base).tolist()
+            found += [data[at:stop] for at, stop in zip(opens, closes, strict=True)]
     return found
 
 
-def _extents(starts: Int64s, ends: Int64s, gap_max: int) -> Iterator[tuple[int, int]]:
-    """Yield index ranges of spans that follow each other closely, each within a bound."""
-    gaps = starts[1:] - ends[:-1]
-    breaks = np.flatnonzero((gaps < 0) | (gaps > gap_max)) + 1
-    bounds = [0, *breaks.tolist(), len(starts)]
-    for first, last in pairwise(bounds):
-        while first < last:
-            limit = int(starts[first]) + EXTENT_BYTES_MAX
-            fit = first + int(np.searchsorted(ends[first:last], limit, side="right"))
-            stop = max(fit, first + 1)
-            yield first, stop
-            first = stop  # noqa: PLW2901 - the rest of the same stretch
+def split_by_bytes(sizes: Int64s, bytes_max: int, count_max: int) -> Iterator[tuple[int, int]]:
+    """Yield index ranges that sum to at most `bytes_max`, or hold one item, and not too many."""
+    ends = sizes.cumsum()
+    begin = 0
+    while begin < len(sizes):
+        before = int(ends[begin - 1]) if begin else 0
+        end = int(np.searchsorted(ends, before + bytes_max, side="right"))
+        end = min(max(end, begin + 1), begin + count_max)
+        yield begin, end
+        begin = end
 
 
-def pread_exactly(file: int, offset: int, size: int) -> bytes:
-    """Read so many bytes; raises EOFError if the file is too short."""
-    data = os.pread(file, size, offset)
-    while len(data) < size:
-        more = os.pread(file, size - len(data), offset + len(data))
-        if not more:
-            raise EOFError(f"{size} bytes at {offset} are not there")
-        data += more
-    return data
+def _bounded(starts: Int64s, ends: Int64s, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield index ranges of neighbours, each within what is read at once."""
+    while first < last:
+        limit = int(starts[first]) + EXTENT_BYTES_MAX
+        if ends[last - 1] <= limit:
+            yield first, last
+            return
+        end = max(first + int(np.searchsorted(ends[first:last], limit, side="right")), first + 1)
+        yield first, end
+        first = end

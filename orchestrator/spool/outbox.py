@@ -4,13 +4,11 @@ Trouble: `OutboxTaken` when the name belongs to somebody else, `SourceGone` when
 first run were removed. A delivery that is repeated writes the same bytes again.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -19,12 +17,10 @@ from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
 from orchestrator.ports import Delivery, SourceGone
 from orchestrator.spool import publish, result_files, source
+from orchestrator.spool.calls import Calls
 from orchestrator.spool.publish import Published
 from orchestrator.spool.rejects import reject
 from orchestrator.spool.results import Origin, Stretch, WrongResults
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 MEASURED = 1 << 22  # requests whose lines one call measures
 RESULTS = "results.jsonl"
@@ -51,8 +47,7 @@ class FolderOutbox:
         self._outbox = outbox
         self._rejected = rejected
         self._work = work
-        self._workers = workers
-        self._parallel = parallel
+        self._calls = Calls(workers, parallel)
         self._progress: dict[SetId, float] = {}
 
     def progress(self, request_set: SetId) -> float | None:
@@ -82,11 +77,13 @@ class FolderOutbox:
         origin = Origin(self._work / info.folder, self._work / info.folder)
         parts = publish.subfolder(folder, PARTS)
         with publish.growing(parts, f"{part.serial:05d}.jsonl", info.id) as target:
-            await self._call(result_files.write_part, origin, part, target)
+            await self._calls.one(result_files.write_part, origin, part, target)
 
     async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
         """Move a refused input with its flaws to `rejected/`; repeatable."""
-        await self._call(reject, self._rejected, self._work / info.folder, info, reason, summary)
+        await self._calls.one(
+            reject, self._rejected, self._work / info.folder, info, reason, summary
+        )
 
     async def _write(
         self, info: SetInfo, summary: Mapping[str, object], origin: Origin, folder: Path
@@ -100,14 +97,14 @@ class FolderOutbox:
             with publish.growing(folder, name, info.id) as target:
                 if options.compress is None:
                     await self._fill(info, origin, stretches, target)
-                    files[name] = await self._call(publish.digest, target)
+                    files[name] = await self._calls.one(publish.digest, target)
                 else:
-                    files[name] = await self._call(
+                    files[name] = await self._calls.one(
                         result_files.write_packed, origin, info.requests, target, options.compress
                     )
             _check(info, files[name], stretches)
             for part in sorted((folder / PARTS).glob("*.jsonl")):
-                files[f"{PARTS}/{part.name}"] = await self._call(publish.digest, part)
+                files[f"{PARTS}/{part.name}"] = await self._calls.one(publish.digest, part)
         finally:
             del self._progress[info.id]
         return publish.conclude(folder, _summary(info, summary, stretches, files))
@@ -118,7 +115,7 @@ class FolderOutbox:
             partial(result_files.measure, origin, lo, min(lo + MEASURED, info.requests))
             for lo in range(0, info.requests, MEASURED)
         ]
-        return [stretch for each in await self._several(calls) for stretch in each]
+        return [stretch for each in await self._calls.several(calls) for stretch in each]
 
     async def _fill(
         self, info: SetInfo, origin: Origin, stretches: Sequence[Stretch], target: Path
@@ -127,29 +124,11 @@ class FolderOutbox:
         for stretch in stretches:
             calls.append(partial(result_files.write_stretch, origin, stretch, target, at))
             at += stretch.bytes
-        await self._several(calls, info.id)
 
-    async def _several(
-        self, calls: Sequence[Callable[[], T]], progress: SetId | None = None
-    ) -> list[T]:
-        """Do calls in the workers, as many at once as there are workers; returns in order."""
-        found: dict[int, T] = {}
-        waiting = iter(enumerate(calls))
+        def told(done: int) -> None:
+            self._progress[info.id] = done / len(calls)
 
-        async def work() -> None:
-            for number, call in waiting:
-                found[number] = await self._call(call)
-                if progress is not None:
-                    self._progress[progress] = len(found) / len(calls)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._parallel, len(calls))):
-                group.create_task(work())
-        return [found[number] for number in range(len(calls))]
-
-    async def _call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, partial(fn, *args, **kwargs))
+        await self._calls.several(calls, told)
 
 
 def _check(info: SetInfo, written: Published, stretches: Sequence[Stretch]) -> None:

@@ -18,11 +18,11 @@ from zstandard import ZstdCompressor
 from orchestrator.domain.batches import Part
 from orchestrator.domain.join import LOW
 from orchestrator.domain.layout import Settled
-from orchestrator.domain.planning import Int64s, ordinals_of
+from orchestrator.domain.planning import ordinals_of
 from orchestrator.spool import atomic, source
 from orchestrator.spool.plan import read_runs
 from orchestrator.spool.publish import Published, digest
-from orchestrator.spool.results import BUNDLE, Origin, Results, Stretch, WrongResults
+from orchestrator.spool.results import Origin, Results, Stretch, WrongResults
 
 STRETCH = 1 << 16  # requests whose lines one call writes
 GZIP_LEVEL = 6
@@ -45,10 +45,9 @@ def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -
     end = offset + stretch.bytes
     with Results(origin) as results, _opened(target) as file:
         os.lseek(file, offset, os.SEEK_SET)
-        for ordinals in _bundles(stretch.lo, stretch.hi):
-            data = b"".join(results.lines(ordinals))
-            atomic.write_all(file, data, target)
-            offset += len(data)
+        for text in results.texts(np.arange(stretch.lo, stretch.hi)):
+            atomic.write_all(file, text, target)
+            offset += len(text)
     if offset != end:
         raise WrongResults(f"{target}: {offset} where {end} was measured; nothing was published")
 
@@ -57,10 +56,10 @@ def write_part(origin: Origin, part: Part, target: Path) -> None:
     """Write the results of the requests of a batch that are settled. Runs in a worker."""
     states = source.open_states(origin.answers)
     with Results(origin) as results, _opened(target) as file:
-        for ordinals in ordinals_of(read_runs(origin.answers, part.token), BUNDLE):
+        for ordinals in ordinals_of(read_runs(origin.answers, part.token), STRETCH):
             settled = ordinals[np.isin(states[ordinals] & LOW, (Settled.RESPONSE, Settled.ERROR))]
-            if len(settled):
-                atomic.write_all(file, b"".join(results.lines(settled)), target)
+            for text in results.texts(settled):
+                atomic.write_all(file, text, target)
 
 
 def write_packed(origin: Origin, requests: int, target: Path, how: str) -> Published:
@@ -74,17 +73,11 @@ def write_packed(origin: Origin, requests: int, target: Path, how: str) -> Publi
         _opened(target) as file,
         _packer(how, file, target) as stream,
     ):
-        for ordinals in _bundles(0, requests):
-            made = results.lines(ordinals)
-            stream.write(b"".join(made))
-            lines += len(made)
+        for start in range(0, requests, STRETCH):
+            for text in results.texts(np.arange(start, min(start + STRETCH, requests))):
+                stream.write(text)
+                lines += text.count(b"\n")
     return replace(digest(target), lines=lines)
-
-
-def _bundles(lo: int, hi: int) -> Iterator[Int64s]:
-    """Yield ordinals in bundles whose lines are made in one go."""
-    for start in range(lo, hi, BUNDLE):
-        yield np.arange(start, min(start + BUNDLE, hi))
 
 
 @contextmanager

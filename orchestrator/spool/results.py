@@ -4,7 +4,7 @@ Trouble: an answer that is no longer there, or a request that is still open, end
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -19,11 +19,12 @@ from orchestrator.domain.join import LOW
 from orchestrator.domain.layout import OFFSET_BITS, OFFSET_MASK, SIDE, Settled
 from orchestrator.domain.planning import Int64s
 from orchestrator.spool import atomic, source
-from orchestrator.spool.extents import pread_exactly, read_spans
+from orchestrator.spool.extents import read_spans, split_by_bytes
 from orchestrator.spool.index_files import ERRORS, joined
 from orchestrator.spool.source import Rows, Source
 
-BUNDLE = 1 << 10  # lines made in one go
+BUNDLE_BYTES = 1 << 18  # lines made in one go
+BUNDLE_LINES = 1 << 11
 KEY_GAP_MAX = 1 << 11  # between two keys of the source; wider ones are read one by one
 ANSWER_GAP_MAX = 1 << 8  # between two answers: the frame around them
 
@@ -88,24 +89,28 @@ class Results:
         good, bad = ordinals[is_answer], ordinals[~is_answer]
         size = int(self._answers["length"][good].sum(dtype=np.int64))
         size += self._key_bytes(good) + _RESPONSE_BYTES * len(good)
-        for start in range(0, len(bad), BUNDLE):
-            size += sum(map(len, self.lines(bad[start : start + BUNDLE])))
+        size += sum(len(text) for text in self.texts(bad))
         return Stretch(lo, hi, size, len(good), len(bad))
 
-    def lines(self, ordinals: Int64s) -> list[bytes]:
-        """Return the result lines of some requests, in their order."""
+    def texts(self, ordinals: Int64s) -> Iterator[bytes]:
+        """Yield the result lines of some requests, in their order, many at a time."""
+        sizes = self._answers["length"][ordinals].astype(np.int64)
+        for begin, end in split_by_bytes(sizes, BUNDLE_BYTES, BUNDLE_LINES):
+            yield self._text(ordinals[begin:end])
+
+    def _text(self, ordinals: Int64s) -> bytes:
         settled = self._settled(ordinals)
         keys = self._keys(self._lines[ordinals], ordinals)
         values = self._values(ordinals[settled != Settled.FLAWED])
         if (settled == Settled.RESPONSE).all():
-            return list(map(_RESPONSE.__mod__, zip(keys, values, strict=True)))
+            return _response_lines(keys, values)
         answers = iter(values)
-        return [
+        return b"".join(
             self._flawed_line(ordinal, key)
             if state == Settled.FLAWED
             else _line(state, key, next(answers))
             for state, ordinal, key in zip(settled.tolist(), ordinals.tolist(), keys, strict=True)
-        ]
+        )
 
     def close(self) -> None:
         """Close the files."""
@@ -158,7 +163,7 @@ class Results:
         breaks = (np.flatnonzero(np.diff(serials)) + 1).tolist() if len(serials) else []
         for first, last in pairwise([0, *breaks, len(serials)]):
             if first < last:
-                read = partial(pread_exactly, self._file(int(serials[first])))
+                read = partial(_read, self._file(int(serials[first])))
                 found += read_spans(read, offsets[first:last], lengths[first:last], ANSWER_GAP_MAX)
         return found
 
@@ -176,6 +181,28 @@ class Results:
             self._flaws = _read_flaws(self._origin.keys)
         own_key, error = self._flaws.get(ordinal, (b"", _UNKNOWN_FLAW))
         return _ERROR % (own_key or key, error)
+
+
+def _response_lines(keys: Sequence[bytes], values: Sequence[bytes]) -> bytes:
+    """Return lines of responses: one join, which takes a third of the time of formatting each."""
+    pieces = [b""] * (4 * len(keys))
+    pieces[0::4] = keys
+    pieces[1::4] = [b',"response":'] * len(keys)
+    pieces[2::4] = values
+    pieces[3::4] = [b'}\n{"key":'] * len(keys)
+    pieces[0] = b'{"key":' + pieces[0]
+    pieces[-1] = b"}\n"
+    return b"".join(pieces)
+
+
+def _read(file: int, offset: int, size: int) -> bytes:
+    data = os.pread(file, size, offset)
+    while len(data) < size:
+        more = os.pread(file, size - len(data), offset + len(data))
+        if not more:
+            raise WrongResults(f"an answer of {size} bytes at {offset} is no longer there")
+        data += more
+    return data
 
 
 def _line(state: int, key: bytes, value: bytes) -> bytes:

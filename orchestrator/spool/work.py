@@ -3,12 +3,10 @@
 Whatever looks at more than a few bytes runs in the workers; the rest is short enough for here.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from orchestrator.domain.batches import Part, Usage
 from orchestrator.domain.ids import IdempotencyKey, InstallId
@@ -25,11 +23,10 @@ from orchestrator.spool import answer_files, answers, atomic, plan, settling
 from orchestrator.spool.answer_files import PartFile
 from orchestrator.spool.answers import Scanned
 from orchestrator.spool.body import ComposedBody
+from orchestrator.spool.calls import Calls
+from orchestrator.spool.claim import discard
 from orchestrator.spool.index import Indexing
 from orchestrator.spool.session import SessionFile
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 LINE_BYTES_MAX = 256 << 20
 
@@ -50,7 +47,7 @@ class WorkFolder:
         self._root = root
         self._install = install
         self._workers = workers
-        self._parallel = parallel
+        self._calls = Calls(workers, parallel)
         self._line_bytes_max = line_bytes_max
         self._indexing = Indexing(root, workers, parallel=parallel, reserve_bytes=reserve_bytes)
 
@@ -72,7 +69,7 @@ class WorkFolder:
 
     async def plan(self, folder: str, order: PlanOrder) -> Sequence[PartPlan]:
         """Cut the pool; plan files are durable before this returns. Empty if the pool is."""
-        return await self._call(plan.cut_pool, self._root / folder, order, self._install)
+        return await self._calls.one(plan.cut_pool, self._root / folder, order, self._install)
 
     async def planned(self, folder: str) -> Mapping[IdempotencyKey, PartPlan]:
         """Return every plan file that lies in a set's folder."""
@@ -96,7 +93,7 @@ class WorkFolder:
         """Tell whether a create of this plan may have been sent and its answers are due."""
         if not await self.sent(folder, token):
             return False
-        return await self._call(settling.is_due, self._root / folder, token)
+        return await self._calls.one(settling.is_due, self._root / folder, token)
 
     # ---- what is sent -------------------------------------------------------------------------
 
@@ -116,7 +113,7 @@ class WorkFolder:
 
     async def keep_answers(self, folder: str, token: IdempotencyKey) -> None:
         """Make the downloaded answers durable under their final name."""
-        await self._call(answer_files.keep, self._root / folder, token)
+        await self._calls.one(answer_files.keep, self._root / folder, token)
 
     async def have_answers(self, folder: str, token: IdempotencyKey) -> bool:
         """Tell whether whole answers of this batch are on disk already."""
@@ -133,7 +130,7 @@ class WorkFolder:
         """
         place, token = self._root / folder, order.part.token
         spans = answers.ranges(answer_files.kept_path(place, token).stat().st_size)
-        scanned = await self._several(
+        scanned = await self._calls.several(
             [
                 partial(answers.scan_range, place, token, number, span, self._line_bytes_max)
                 for number, span in enumerate(spans)
@@ -142,7 +139,7 @@ class WorkFolder:
         whole = Scanned(
             sum((one.usage for one in scanned), Usage()), any(one.cut_short for one in scanned)
         )
-        report = await self._call(answers.settle_answers, place, order, len(spans), whole)
+        report = await self._calls.one(answers.settle_answers, place, order, len(spans), whole)
         answers.clear_findings(place, token, len(spans))
         return report
 
@@ -150,50 +147,26 @@ class WorkFolder:
 
     async def open_count(self, folder: str) -> int:
         """Return how many requests are not settled."""
-        return await self._call(settling.open_count, self._root / folder)
+        return await self._calls.one(settling.open_count, self._root / folder)
 
     async def release(self, folder: str, part: Part, last: str | None, code: int) -> int:
         """Let a batch without answers go: count the try; settle what is left as errors."""
-        return await self._call(settling.release, self._root / folder, part, last, code)
+        return await self._calls.one(settling.release, self._root / folder, part, last, code)
 
     async def settle_line(self, folder: str, part: Part, line: int, message: str) -> bool:
         """Settle the request on the 1-based line of the sent file as an error (refused)."""
-        return await self._call(settling.settle_line, self._root / folder, part, line, message)
+        return await self._calls.one(settling.settle_line, self._root / folder, part, line, message)
 
     async def settle_all(self, folder: str, code: int, status: str, message: str) -> int:
         """Settle whatever is still open as an error; returns how many."""
-        return await self._call(settling.settle_all, self._root / folder, code, status, message)
+        return await self._calls.one(
+            settling.settle_all, self._root / folder, code, status, message
+        )
 
     async def reopen(self, folder: str) -> int:
         """Put the failed requests back into the pool (not the flawed); returns how many."""
-        return await self._call(settling.reopen, self._root / folder)
+        return await self._calls.one(settling.reopen, self._root / folder)
 
     async def remove(self, folder: str) -> None:
         """Remove a set's folder once its results are safe."""
-        await self._call(_remove, self._root / folder)
-
-    # ---- workers ------------------------------------------------------------------------------
-
-    async def _several(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Do calls in the workers, a few at once; returns in order."""
-        found: dict[int, T] = {}
-        waiting = iter(enumerate(calls))
-
-        async def work() -> None:
-            for number, call in waiting:
-                found[number] = await self._call(call)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._parallel, len(calls))):
-                group.create_task(work())
-        return [found[number] for number in range(len(calls))]
-
-    async def _call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, partial(fn, *args, **kwargs))
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        atomic.remove_tree(folder)
-        atomic.fsync_dir(folder.parent)
+        await self._calls.one(discard, self._root, folder)
