@@ -23,7 +23,7 @@ from orchestrator.stages.collect import Collect
 from orchestrator.stages.control import Control
 from orchestrator.stages.deliver import Deliver
 from orchestrator.stages.intake import Intake
-from orchestrator.stages.loop import Loop, Stage
+from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
 from orchestrator.stages.plan import Plan
 from orchestrator.stages.reconcile import Reconcile
@@ -173,7 +173,8 @@ class Assembly:
         )
 
     def _until_the_next_scan(self) -> float:
-        return max(self.project.next_scan() - self.adapters.clock.elapsed(), 0.0) + 0.001
+        wait = self.project.next_scan() - self.adapters.clock.elapsed()
+        return wait + 0.001 if wait > 0 else REST_SECONDS  # it is due: under way, or resting
 
     async def _recover(self) -> None:
         while True:

@@ -76,13 +76,19 @@ class Loop(Generic[T]):
         async with asyncio.TaskGroup() as group:
             while True:
                 resting = await self._start(group)
-                await self.bell.wait(self.clock, max(min(self.idle(), resting), 0.0))
+                idle = REST_SECONDS_MAX if self._is_full else self.idle()
+                await self.bell.wait(self.clock, max(min(idle, resting), 0.0))
 
     async def drain(self, most: timedelta) -> None:
         """Start nothing new and wait, at most so long, for what is under way."""
         self.draining = True
         if self.running:
             await asyncio.wait(self.running.values(), timeout=most.total_seconds())
+
+    @property
+    def _is_full(self) -> bool:
+        """While it is, only a ring can bring work; the next item to end gives it."""
+        return len(self.running) >= self.at_most
 
     async def _start(self, group: asyncio.TaskGroup) -> float:
         """Start what is due and return for how many seconds the first of the others rests."""
@@ -111,7 +117,6 @@ class Loop(Generic[T]):
         return found
 
     async def _guard(self, name: str, item: T) -> None:
-        full = len(self.running) >= self.at_most
         rest = REST_SECONDS
         try:
             await self.stage.do(item)
@@ -123,6 +128,7 @@ class Loop(Generic[T]):
             rest = min(REST_SECONDS * 4 ** self.crashes[name], REST_SECONDS_MAX)
         finally:
             self.rested_at[name] = self.clock.elapsed() + rest
+            full = self._is_full
             self.running.pop(name, None)
             if full:
                 self.bell.ring()
