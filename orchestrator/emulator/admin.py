@@ -93,6 +93,11 @@ async def _clear_faults(emulator: Emulator, _request: web.Request) -> web.Stream
     return _json({})
 
 
+async def _reset(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
+    emulator.reset()
+    return _json({})
+
+
 async def _clock(emulator: Emulator, request: web.Request) -> web.StreamResponse:
     if request.method == "POST":
         asked = msgspec.json.decode(await request.read(), type=_Clock)
@@ -127,6 +132,7 @@ _DOORS: dict[tuple[str, str], Callable[[Emulator, web.Request], Awaitable[web.St
     ("POST", "clock"): _clock,
     ("POST", "keys:revoke"): _revoke,
     ("POST", "keys:restore"): _restore,
+    ("POST", "reset"): _reset,
 }
 
 

@@ -199,7 +199,9 @@ class Creator:
         for copy in range(copies):
             number = self._jobs.next_number()
             for suffix in ("in", "rows"):
-                os.link(self._draft(name, suffix), self._place(number, suffix))
+                place = self._place(number, suffix)
+                place.unlink(missing_ok=True)  # a kill may have left one that nobody knows
+                os.link(self._draft(name, suffix), place)
             order = self._order(draft, number)
             if over is not None:
                 order.fate.end, order.fate.code = FAILED, 8

@@ -7,6 +7,7 @@ threads and no timers: whatever is due is done when somebody next looks.
 import asyncio
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -57,6 +58,12 @@ class Emulator:
         self.state_dir = Path(state_dir)
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.state_dir)
+        self._given_clock = clock
+        self.threads = ThreadPoolExecutor(1, "emulator-hash") if settings.hash_in_thread else None
+        self._open()
+
+    def _open(self) -> None:
+        settings = self.settings
         self._downloads = 0
         self._jobs_folder = self.state_dir / "jobs"
         self._jobs_folder.mkdir(exist_ok=True)
@@ -64,7 +71,7 @@ class Emulator:
             left.unlink()
         self.dice = Dice(settings.seed)
         self.journal = Journal(self.state_dir / "journal.jsonl")
-        self.clock = EmulatorClock(clock, settings.speed)
+        self.clock = EmulatorClock(self._given_clock, settings.speed)
         self._resume_clock()
         self.faults = FaultBook(self.dice, self.journal)
         self.files = Files(settings, self.clock, self.journal, self.dice, self.state_dir)
@@ -80,7 +87,6 @@ class Emulator:
         )
         self.revoked = {id_ for id_, raw in self.journal.records("revoked") if raw == b"true"}
         self.late = [msgspec.json.decode(raw, type=Late) for _, raw in self.journal.records("late")]
-        self.threads = ThreadPoolExecutor(1, "emulator-hash") if settings.hash_in_thread else None
         self.journal.forget_opening()
 
     def close(self) -> None:
@@ -92,6 +98,14 @@ class Emulator:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def reset(self) -> None:
+        """Forget everything: files, jobs, faults, books, revoked keys and advanced time."""
+        self.journal.close()
+        (self.state_dir / "journal.jsonl").unlink()
+        for folder in ("jobs", "files", "uploads"):
+            shutil.rmtree(self.state_dir / folder)
+        self._open()
 
     def place(self, number: int, suffix: str) -> Path:
         """Say where a job's input (`in`) or rows (`rows`) lie."""
