@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from orchestrator.emulator.jobs import Job
+from orchestrator.emulator.job import Job
 from orchestrator.emulator.meter import Request
 from orchestrator.emulator.provider import Emulator
 
