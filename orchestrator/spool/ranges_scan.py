@@ -61,7 +61,7 @@ class FlawRecord(msgspec.Struct):
     column: int
     code: str
     message: str
-    key: msgspec.Raw | None = None
+    key: msgspec.Raw = msgspec.Raw(b"null")  # a Raw cannot be in a union
 
 
 def scan_range(order: Range) -> Counted:
@@ -107,7 +107,7 @@ def _record(found: Found) -> bytes:
         flaw.column,
         flaw.code,
         flaw.message,
-        msgspec.Raw(found.key) if found.key else None,
+        msgspec.Raw(found.key or b"null"),
     )
     return msgspec.json.encode(record) + b"\n"
 
