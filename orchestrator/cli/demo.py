@@ -54,10 +54,10 @@ def demo(folder: Path, *, as_json: bool) -> int:
     neither key nor network. Ctrl-C ends it at any time and leaves nothing running.
     """
     folder = folder.absolute()
-    _make(folder)
     began = time.monotonic()
     try:
         with _interruptible(), ExitStack() as stack:
+            _make(folder)
             stage = _Stage(folder, stack, quiet=as_json)
             views = stage.play()
     except KeyboardInterrupt:
