@@ -1,6 +1,5 @@
 """Sets: their rows and what is asked of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -147,11 +146,12 @@ def next_copy(tx: Connection, name: str, content: ContentHash, run: int) -> int:
 
 def free_outbox(tx: Connection, wanted: str) -> str:
     """Return the first of NAME, NAME-2, NAME-3 … that no set publishes under."""
-    for name in _numbered(wanted):
-        taken = select(exists().where(sets.c.outbox == name, PUBLISHES))
-        if not tx.scalar(taken):
-            return name
-    raise AssertionError("numbers do not end")
+    names = (numbered(wanted, number) for number in count(1))
+    return next(
+        name
+        for name in names
+        if not tx.scalar(select(exists().where(sets.c.outbox == name, PUBLISHES)))
+    )
 
 
 def finished_before(tx: Connection, before: datetime, limit: int) -> list[StoredSet]:
@@ -223,11 +223,10 @@ def _record(
     tx.execute(events.insert().values(event))
 
 
-def _numbered(wanted: str) -> Iterator[str]:
-    yield cut(wanted, OUTBOX_BYTES_MAX)
-    for number in count(2):
-        suffix = f"-{number}"
-        yield cut(wanted, OUTBOX_BYTES_MAX - len(suffix)) + suffix
+def numbered(wanted: str, number: int) -> str:
+    """Return NAME for 1, NAME-2 for 2 …, never longer than a folder's name may be."""
+    suffix = "" if number == 1 else f"-{number}"
+    return cut(wanted, OUTBOX_BYTES_MAX - len(suffix)) + suffix
 
 
 def cut(name: str, size: int) -> str:

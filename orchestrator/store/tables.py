@@ -24,7 +24,7 @@ from sqlalchemy import (
 from orchestrator.domain.batches import BATCH_EDGES, LIVE_STATES, Doubt, Kind, LapseReason, Mode
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.request_sets import SET_EDGES
-from orchestrator.store.columns import Serial, Time
+from orchestrator.store.columns import Serial, Time, Words
 
 BATCH_STATES = sorted({state for edge in BATCH_EDGES for state in edge})
 SET_STATES = sorted({state for edge in SET_EDGES for state in edge})
@@ -74,8 +74,8 @@ request_sets = Table(
     "request_sets",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("profile", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("profile", Words, nullable=False),
     Column("project", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("model", Text, nullable=False),
@@ -89,7 +89,7 @@ request_sets = Table(
     Column("tokens", BigInteger, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("run", Integer, nullable=False),
-    Column("options", Text, nullable=False),
+    Column("options", Words, nullable=False),
     Column("answered_from", Text, ForeignKey("request_sets.id")),
     Column("received_at", Time, nullable=False),
     Column("state", Text, nullable=False),
@@ -98,11 +98,11 @@ request_sets = Table(
     Column("answered", BigInteger),
     Column("failed", BigInteger),
     Column("summary_sha256", Text),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("paused", Boolean, nullable=False),
     Column("cancel_asked", Boolean, nullable=False),
     Column("cap_lifted", Boolean, nullable=False),
-    Column("held", Text),
+    Column("held", Words),
     Column("updated_at", Time, nullable=False),
     one_of("kind", get_args(Kind)),
     one_of("state", SET_STATES),
@@ -140,7 +140,7 @@ retired_sets = Table(
     "retired_sets",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("name", Words, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("content", Text, nullable=False),
     Column("run", Integer, nullable=False),
@@ -180,7 +180,7 @@ batches = Table(
     Column("ended_at", Time),
     Column("outcome", Text),
     Column("error_code", Integer),
-    Column("error_message", Text),
+    Column("error_message", Words),
     Column("collected_at", Time),
     Column("answered", BigInteger),
     Column("failed", BigInteger),
@@ -193,7 +193,7 @@ batches = Table(
     Column("thoughts", BigInteger),
     Column("cost_micros", BigInteger),
     Column("reason", Text),
-    Column("detail", Text),
+    Column("detail", Words),
     Column("lapsed_at", Time),
     one_of("mode", get_args(Mode)),
     one_of("kind", get_args(Kind)),
@@ -254,7 +254,7 @@ events = Table(
     Column("batch_id", Serial),  # not a reference: that would need an index on every event
     Column("source", Text, nullable=False),
     Column("target", Text, nullable=False),
-    Column("why", Text, nullable=False),
+    Column("why", Words, nullable=False),
     check(
         "batch_edge",
         f"batch_id IS NULL OR source || '>' || target IN ({arrows(BATCH_EDGES)}, '>planned')",
@@ -270,11 +270,11 @@ events = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("token", Text, nullable=False),
+    Column("name", Words, primary_key=True),
+    Column("token", Words, nullable=False),
     Column("role", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("model", Words, nullable=False),
     Column("requests", BigInteger),
     Column("created_at", Time),
     Column("first_seen", Time, nullable=False),
@@ -310,7 +310,7 @@ incidents = Table(
     Column("at", Time, nullable=False),
     Column("kind", Text, nullable=False),
     Column("token", Text),
-    Column("detail", Text, nullable=False),
+    Column("detail", Words, nullable=False),
     Column("requests", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),
 )
@@ -319,8 +319,8 @@ blocks = Table(
     "blocks",
     metadata,
     Column("project", Text, primary_key=True),
-    Column("why", Text, nullable=False),
-    Column("remedy", Text, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("remedy", Words, nullable=False),
     Column("since", Time, nullable=False),
 )
 
@@ -343,10 +343,10 @@ notices = Table(
     Column("at", Time, nullable=False),
     Column("kind", Text, nullable=False),
     Column("set_id", Text),
-    Column("body", Text, nullable=False),
+    Column("body", Words, nullable=False),
     Column("due_at", Time, nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("error", Text),
+    Column("error", Words),
     Column("done_at", Time),
     Index(None, "done_at", "due_at"),
 )

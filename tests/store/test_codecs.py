@@ -5,9 +5,13 @@ from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from orchestrator.domain.batches import Batch
+from orchestrator.domain.batches import Batch, Lapsed, LapseReason, confirm, end, intend, lapse
+from orchestrator.domain.ids import JobName
+from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.request_sets import Flags, RequestSet
+from orchestrator.store import batches as batch_rows
 from orchestrator.store.codecs import (
     BATCH_COLUMNS,
     FLAG_COLUMNS,
@@ -19,15 +23,19 @@ from orchestrator.store.codecs import (
     set_row,
     set_value,
 )
+from orchestrator.store.columns import Words
 from orchestrator.store.database import InlineDatabase
 from orchestrator.store.tables import batches, request_sets
+from orchestrator.store.transitions import apply
 from tests.store.values import (
+    ACCOUNT,
     NOW,
     batches_in_every_state,
     planned,
     receive,
     set_info,
     sets_in_every_state,
+    start,
 )
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
@@ -109,6 +117,40 @@ async def test_moments_are_kept_in_utc(ledger: InlineDatabase) -> None:
     stored = (await ledger.read(lambda tx: tx.execute(request_sets.select()).one())).received_at
     assert stored == NOW
     assert stored.tzinfo is UTC
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=[])))
+def test_words_of_others_can_always_be_stored(words: str) -> None:
+    """Whatever a service wrote is kept as text that can be encoded, whole where it can be."""
+    stored = Words().process_bind_param(words, sqlite_dialect())
+
+    assert stored is not None
+    assert stored.encode().decode() == stored
+    assert stored == words or any("\ud800" <= letter <= "\udfff" for letter in words)
+
+
+async def test_half_a_character_does_not_stop_a_move(ledger: InlineDatabase) -> None:
+    """A message that JSON carried and UTF-8 cannot is recorded, and its batch goes on."""
+    intent = intend(planned(), NOW, ACCOUNT, 1)
+    confirmed = confirm(intent.after, JobName("batches/1"), NOW, "")
+    ended = end(confirmed.after, JobState.FAILED, JobError(13, "half \ud83d"), NOW)
+    lapsed = lapse(ended.after, LapseReason.FAILED, NOW, "half \ud83d")
+    await ledger.transact(start, set_info(), planned())
+
+    await ledger.transact(apply, NOW, intent, confirmed, ended, lapsed)
+
+    stored = await ledger.read(batch_rows.get, planned().part.token)
+    assert isinstance(stored, Lapsed)
+    assert stored.detail == r"half \ud83d"
+
+
+async def test_nothing_is_stored_as_nothing(ledger: InlineDatabase) -> None:
+    """An empty column of words and of time comes back empty."""
+    await ledger.transact(start, set_info(), planned())
+
+    stored = await ledger.read(batch_rows.get, planned().part.token)
+
+    assert stored == planned()
 
 
 async def test_a_naive_moment_is_refused(ledger: InlineDatabase) -> None:

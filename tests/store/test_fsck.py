@@ -1,9 +1,10 @@
 """The ledger looked at as a whole: a sound one is silent, each kind of damage is named."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import create_mock_engine, insert
 
 from orchestrator.domain.batches import intend
 from orchestrator.domain.request_sets import (
@@ -22,7 +23,7 @@ from orchestrator.store.codecs import batch_row
 from orchestrator.store.database import InlineDatabase, Tx
 from orchestrator.store.fsck import FINDINGS_MAX, INVARIANTS, Finding
 from orchestrator.store.sqlite import outside
-from orchestrator.store.tables import batches, events, request_sets as sets
+from orchestrator.store.tables import batches, events, jobs as job_table, request_sets as sets
 from orchestrator.store.transitions import apply
 from orchestrator.store.walls import NO_OVERLAP, WALLS
 from tests.store.values import (
@@ -68,7 +69,9 @@ async def sound(ledger: InlineDatabase) -> InlineDatabase:
         apply(tx, NOW, reject(Received(set_info("bad")), "too many flaws", NOW))
         receive(tx, set_info("copy", answered_from=done.id))
         request_sets.flag(tx, NOW, INFO.id, Flags(), Flags(paused=True), "paused")
-        jobs.record(tx, NOW, snapshot(f"batches/{planned(2).part.token[11:]}", TOKEN), "twin")
+        token = planned(2).part.token
+        jobs.record(tx, NOW, snapshot(f"batches/{token[11:]}", token), "ours")
+        jobs.record(tx, NOW, snapshot("batches/twin", TOKEN), "twin")
 
     await ledger.transact(fill)
     return ledger
@@ -139,7 +142,7 @@ def job_of_nobody(tx: Tx) -> None:
 
 
 def another_job(tx: Tx) -> None:
-    jobs.record(tx, NOW, snapshot("batches/another", planned(2).part.token), "ours")
+    tx.execute(job_table.update().where(job_table.c.role == "ours").values(name="batches/another"))
 
 
 DAMAGE: list[tuple[Callable[[Tx], object], str, str]] = [
@@ -209,6 +212,13 @@ async def test_a_file_that_breaks_its_own_rules_is_found(sound: InlineDatabase) 
 
     what = "CHECK constraint failed in batches"
     assert findings == [Finding("file", "ledger", what, fsck.RESTORE)]
+
+
+def test_other_databases_check_their_own_files() -> None:
+    """The pages of a PostgreSQL server are none of our business."""
+    tx = create_mock_engine("postgresql://", lambda *_: None)
+
+    assert list(fsck.whole_file(cast(Any, tx))) == []
 
 
 async def test_findings_are_bounded(ledger: InlineDatabase) -> None:

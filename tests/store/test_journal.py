@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from orchestrator.domain.batches import drop, intend
-from orchestrator.domain.request_sets import Indexed, Received, index, reject, start
+from orchestrator.domain.request_sets import Indexed, Received, Totals, index, reject, reuse, start
 from orchestrator.store import batches, incidents, lives, notices, request_sets
 from orchestrator.store.database import InlineDatabase, Tx
 from orchestrator.store.errors import LostLedger, StaleTransition
 from orchestrator.store.journal import Journal, Recorded
-from tests.store.values import ACCOUNT, NOW, planned, receive, set_info, start as run
+from tests.store.values import ACCOUNT, NOW, planned, set_info, start as run
 
 INFO = set_info()
 
@@ -117,7 +117,31 @@ async def test_the_end_of_a_set_is_announced_with_it(journal: Journal) -> None:
     (notice,) = await journal.read(notices.due, NOW, 9)
     assert (notice.kind, notice.set_id) == ("failed", INFO.id)
     assert json.loads(notice.body) == {
-        "set": INFO.id, "name": "letters", "why": "too many flaws"
-    }  # fmt: skip
+        "event": "failed",
+        "at": NOW.isoformat(),
+        "set": INFO.id,
+        "name": "letters",
+        "why": "too many flaws",
+    }
     assert await journal.read(request_sets.open_sets) == []
-    await journal.ledger.transact(receive, set_info("another"))
+
+
+async def test_a_delivery_is_announced_with_its_numbers(journal: Journal) -> None:
+    """Where the results lie, how many there are; moves that end nothing announce nothing."""
+    await journal.receive(Received(INFO))
+    await journal.record(index(Received(INFO)))
+    assert await journal.read(notices.due, NOW, 9) == []
+
+    await journal.record(reuse(Indexed(INFO), Totals(990, 10), "5" * 64, NOW))
+
+    (notice,) = await journal.read(notices.due, NOW, 9)
+    assert notice.kind == "delivered"
+    assert json.loads(notice.body) == {
+        "event": "delivered",
+        "at": NOW.isoformat(),
+        "set": INFO.id,
+        "name": "letters",
+        "answered": 990,
+        "failed": 10,
+        "outbox": "letters",
+    }

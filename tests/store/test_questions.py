@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from orchestrator.domain.batches import drop
-from orchestrator.domain.ids import JobName, SetId, file_name
+from orchestrator.domain.ids import JobName, Ordinal, SetId, file_name
 from orchestrator.domain.request_sets import Received, Running, Totals, deliver, index
 from orchestrator.store import jobs, questions
 from orchestrator.store.database import InlineDatabase, Tx
@@ -85,6 +85,19 @@ async def test_remains_are_told_until_they_are_deleted(ledger: InlineDatabase) -
     await ledger.transact(jobs.delete, NOW, [JOB])
     assert await ledger.read(questions.remains) == [dropped]
     assert await ledger.read(questions.controls) == frozenset()
+
+
+async def test_overlaps_with_live_batches_are_seen(ledger: InlineDatabase) -> None:
+    """Any shared request counts while its batch is live; touching envelopes share none."""
+    await ledger.transact(start, INFO, planned(2))
+
+    def ask(lo: int, hi: int):
+        return ledger.read(questions.overlaps, INFO.id, Ordinal(lo), Ordinal(hi))
+
+    assert [await ask(0, 10), await ask(20, 30)] == [False, False]
+    assert [await ask(0, 11), await ask(19, 30), await ask(12, 13)] == [True, True, True]
+    await ledger.transact(apply, NOW, drop(planned(2), NOW, "cancelled"))
+    assert not await ask(0, 30)
 
 
 async def test_a_finished_folder_waits_for_open_copies(ledger: InlineDatabase) -> None:

@@ -177,6 +177,13 @@ async def test_of_twenty_claimants_one_wins(database: Database) -> None:
     assert [stored.epoch] == won
 
 
+async def test_no_move_is_no_event(ledger: InlineDatabase) -> None:
+    """Nothing to do leaves nothing on record."""
+    await ledger.transact(apply, NOW)
+
+    assert await ledger.read(events.last_id) == 0
+
+
 async def test_a_life_is_told_by_its_events(ledger: InlineDatabase) -> None:
     """From the plan to the answers every step is on record, in order."""
     await ledger.transact(start, set_info(), planned())
