@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from orchestrator.store.errors import LedgerError, NewerSchema
-from orchestrator.store.sqlite import damaged, outside, set_pragma
+from orchestrator.store.sqlite import damaged, fsync, outside, set_pragma
 
 
 def bring_up(
@@ -77,20 +77,12 @@ def copy_ledger(connection: Connection, into: Path) -> None:
     partial.unlink(missing_ok=True)
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     outside(connection, "VACUUM INTO ?", str(partial))
-    _fsync(partial)
+    fsync(partial)
     partial.rename(into)
-    _fsync(into.parent)
+    fsync(into.parent)
 
 
 def _set(connection: Connection, name: str, wanted: int) -> None:
     cursor = connection.connection.cursor()
     set_pragma(cursor, name, wanted)
     cursor.close()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

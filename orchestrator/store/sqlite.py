@@ -115,7 +115,8 @@ def changes(connection: Connection) -> int:
 
 
 def create_private(file: Path) -> None:
-    """Make sure that the file exists and that only its owner may read it."""
+    """Make sure that the file exists, durably, and that only its owner may read a new one."""
+    is_new = not file.exists()
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -123,6 +124,17 @@ def create_private(file: Path) -> None:
             f"{file}: {error.strerror}; check that its folder exists and is writable"
         ) from error
     os.close(descriptor)
+    if is_new:
+        fsync(file.parent)
+
+
+def fsync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
