@@ -21,7 +21,7 @@ from orchestrator.spool.outbox import FolderOutbox
 from orchestrator.spool.pool import Workers
 from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import StatusRoom
-from orchestrator.store import fsck
+from orchestrator.store import ballast, fsck
 from orchestrator.store.database import Database
 from orchestrator.store.errors import CorruptLedger
 
@@ -50,6 +50,7 @@ async def opened_for(paths: Paths, clock: WallClock) -> AsyncIterator[Opened]:
         ballast=paths.state_dir / BALLAST,
     )
     try:
+        ballast.lay(paths.state_dir / BALLAST)  # without room for it the space condition is shown
         fresh = InstallId(secrets.token_hex(8))
         who = await identity.begin(database, paths.state_dir, clock, host.boot_id(), fresh)
         lock.own_inbox(paths.inbox, who.install, paths.state_dir)
