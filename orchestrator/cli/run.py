@@ -40,11 +40,12 @@ def _prepare(settings: "Settings", *, as_json: bool) -> None:
 
     from orchestrator import log
     from orchestrator.service.hardening import seal
+    from orchestrator.service.redaction import remembered
 
     seal()
     settings.api_key()  # a missing key is said now, not at the first create
     form = "json" if as_json else settings.service.log_format
-    log.configure(form, settings.service.log_level, lambda: settings.api_key.seen)
+    log.configure(form, settings.service.log_level, remembered)
     for warning in settings.warnings():
         structlog.get_logger().warning("settings.questioned", why=warning)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from orchestrator.config.errors import ConfigError
+from orchestrator.service.redaction import remember
 from orchestrator.service.secret_files import SecretTrouble, read_secret
 
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
-KEYS_SEEN_MAX = 16
 NO_KEY = (
     "no API key: set GEMINI_API_KEY, or name a file as gemini.api_key_file, "
     "or give systemd the credential gemini_api_key"
@@ -19,14 +19,18 @@ NO_KEY = (
 class ApiKey:
     """The present key. Called for each request, so that a replaced file is used at once.
 
-    Trouble: `ConfigError`, one line without the key, while the file is missing or holds no key.
+    Trouble: `ConfigError`, one line without the key, as long as there never was a usable key.
+    Later on a file that is missing or holds no key is warned of, and the last key stays in use:
+    a request that is under way must not lose its key.
     """
 
     def __init__(self, *, file: Path | None, value: SecretStr | None, origin: str) -> None:
         self._file = file
         self._value = value.get_secret_value() if value else None
         self._stamp: tuple[int, ...] | None = None
-        self._seen: list[str] = [self._value] if self._value else []
+        self._trouble: str | None = None
+        if self._value:
+            remember(self._value)
         self.origin = origin
         self.warnings: tuple[str, ...] = ()
 
@@ -41,24 +45,29 @@ class ApiKey:
             raise ConfigError(NO_KEY)
         return self._value
 
-    @property
-    def seen(self) -> tuple[str, ...]:
-        """Every key of this process' life, for the log to hide."""
-        return tuple(self._seen)
-
     def _read(self, file: Path) -> None:
         stamp = _stamp(file)
         if stamp is not None and stamp == self._stamp:
             return
-        self._value, self._stamp = None, None
         try:
             secret = read_secret(file)
         except SecretTrouble as trouble:
-            raise ConfigError(str(trouble)) from None
-        self._value, self._stamp = secret.value, stamp
+            self._complain(str(trouble))
+            return
+        remember(secret.value)
+        self._value, self._stamp, self._trouble = secret.value, stamp, None
         self.warnings = secret.warnings
-        if secret.value not in self._seen:
-            self._seen = [*self._seen, secret.value][-KEYS_SEEN_MAX:]
+
+    def _complain(self, trouble: str) -> None:
+        """Fail if there is no key at all, else say once what is wrong with the new one."""
+        if self._value is None:
+            raise ConfigError(trouble) from None
+        if trouble != self._trouble:
+            import structlog  # noqa: PLC0415 - only a daemon gets here
+
+            self._trouble = trouble
+            why = f"{trouble}; until then the last key stays in use"
+            structlog.get_logger().warning("settings.questioned", why=why)
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

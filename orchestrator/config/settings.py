@@ -1,12 +1,13 @@
 """All settings in one frozen value, and what the rooms below take from it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,6 +25,7 @@ from orchestrator.config.sources import (
     section_keys,
 )
 from orchestrator.domain.policy import Limits, PollPolicy, RetryPolicy, SubmissionPolicy
+from orchestrator.service.redaction import remember
 
 LEDGER_NAME = "orchestrator.db"
 
@@ -216,7 +218,18 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         raise ConfigError(*explain(error, origins, known_keys())) from None
     settings._environ, settings._origins, settings._file = dict(environ), origins, file  # noqa: SLF001
     _check_places(settings)
+    remember(*_secrets(settings))
     return settings
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Yield what nobody may read in a log, beside the API key (which notes itself)."""
+    notify, database = settings.notify, settings.service.database
+    for secret in (notify.webhook_secret, notify.webhook_url):
+        if secret is not None:
+            yield secret.get_secret_value()
+    if database is not None:
+        yield urlsplit(database.get_secret_value()).password or ""
 
 
 def _one_key_only(below: dict[str, Any], above: Mapping[str, Any]) -> None:

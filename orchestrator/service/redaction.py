@@ -16,6 +16,19 @@ _LOOKS_SECRET = re.compile(
 )
 
 
+_remembered: dict[str, None] = {}  # in the order in which they were read
+
+
+def remember(*secrets: str) -> None:
+    """Note secrets that this process has read: from now on no line of its log holds them."""
+    _remembered.update(dict.fromkeys(filter(None, secrets)))
+
+
+def remembered() -> tuple[str, ...]:
+    """Return every secret that this process has ever read."""
+    return tuple(_remembered)
+
+
 class Redactor:
     """Replaces every known secret, and its usual encodings, in a line of text."""
 
