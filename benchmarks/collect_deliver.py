@@ -62,22 +62,20 @@ class Row:
     loop_lag_ms: float
 
 
-def lay_down(work: Path, requests: int) -> None:
-    """Write the folder of an indexed set with keys of one width."""
+_FRAME = b'{"key":"k%0*d","request":{"contents":[{"parts":[{"text":"%b"}]}]}}\n'
+
+
+def lay_down(work: Path, requests: int, line_bytes: int = 160) -> None:
+    """Write the folder of an indexed set: lines and keys of one width."""
     folder = work / FOLDER
     folder.mkdir(parents=True)
     head, key_bytes = len(b'{"key":'), KEY_DIGITS + 3
+    text = (b"words of a prompt, " * (line_bytes // 19 + 1))[: max(line_bytes - 75, 1)]
     rows = np.zeros(requests, LINE)
     with (folder / source.INPUT).open("wb") as file:
-        for start in range(0, requests, 10_000):
-            numbers = range(start, min(start + 10_000, requests))
-            file.write(
-                b"".join(
-                    b'{"key":"k%0*d","request":{"contents":[{"parts":[{"text":"a prompt of a usual'
-                    b' length, which is a line or two of words"}]}]}}\n' % (KEY_DIGITS, number)
-                    for number in numbers
-                )
-            )
+        for start in range(0, requests, 1000):
+            numbers = range(start, min(start + 1000, requests))
+            file.write(b"".join(_FRAME % (KEY_DIGITS, number, text) for number in numbers))
     size = (folder / source.INPUT).stat().st_size // requests
     rows["base"] = np.arange(requests, dtype=np.uint64) * size
     rows["request"] = head + key_bytes + len(b',"request":')

@@ -46,13 +46,13 @@ class ComposedBody:
         """Yield the bytes from `offset` on, at most 256 KiB at a time.
 
         Each piece is composed when it is asked for, which takes a fraction of a millisecond, so
-        the reader's pace is ours.
+        the reader's pace is ours. Others get their turn between any two: a quick peer takes all
+        that it is given, and never makes its sender wait.
         """
         for piece in composed(self._folder, self._part, offset):
             if piece:
                 yield piece
-            else:  # a stretch was skipped
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def sha256(self) -> str:
         """Return the digest of all bytes in hex; a worker composes them for that, once."""
@@ -75,7 +75,7 @@ def composed(folder: Path, part: Part, offset: int) -> Iterator[bytes]:
     """Yield what a batch sends from `offset` on; an empty piece marks a stretch that is skipped."""
     frame = frame_of(part.mode, part.token)
     fragments = read_fragments(folder)
-    lines, added = open_lines(folder), filled_bytes(fragments)
+    lines, added = np.asarray(open_lines(folder)), filled_bytes(fragments)
     end_of_items = part.wire_bytes - len(frame.closing) + len(frame.between)
     with Source(folder) as source:
         requests = _Requests(source, fragments)

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class Calls:
             for call_under_way in waiting:
                 call_under_way.cancel()
         return found
+
+    async def both(self, first: Callable[[], T], second: Callable[[], U]) -> tuple[T, U]:
+        """Do two calls at once."""
+        one, other = self._begin(first), self._begin(second)
+        try:
+            return await one, await other
+        finally:
+            other.cancel()
 
     def _begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self.workers, call)

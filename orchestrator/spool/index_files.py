@@ -114,9 +114,10 @@ class IndexFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lines = source.open_lines(folder)
-        self.states: Bytes = source.open_states(folder, writable=True)
-        self.answers: Answers = source.open_answers(folder, writable=True)
+        # As plain arrays: each slice of a memmap object costs microseconds.
+        self.lines = np.asarray(source.open_lines(folder))
+        self.states: Bytes = np.asarray(source.open_states(folder, writable=True))
+        self.answers: Answers = np.asarray(source.open_answers(folder, writable=True))
         self.errors = ErrorFiles(folder)
         self._added = filled_bytes(read_fragments(folder))
 

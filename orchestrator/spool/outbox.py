@@ -16,7 +16,7 @@ from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
 from orchestrator.ports import Delivery, SourceGone
-from orchestrator.spool import publish, result_files, source
+from orchestrator.spool import atomic, publish, result_files, source
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.publish import Published
 from orchestrator.spool.rejects import reject
@@ -97,7 +97,10 @@ class FolderOutbox:
             with publish.growing(folder, name, info.id) as target:
                 if options.compress is None:
                     await self._fill(info, origin, stretches, target)
-                    files[name] = await self._calls.one(publish.digest, target)
+                    # While one worker reads it, another makes the kernel write it out.
+                    files[name], _ = await self._calls.both(
+                        partial(publish.digest, target), partial(atomic.fsync_path, target)
+                    )
                 else:
                     files[name] = await self._calls.one(
                         result_files.write_packed, origin, info.requests, target, options.compress

@@ -74,9 +74,9 @@ class Results:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._lines = source.open_lines(origin.keys)
-        self._states = source.open_states(origin.answers)
-        self._answers = source.open_answers(origin.answers)
+        self._lines = np.asarray(source.open_lines(origin.keys))
+        self._states = np.asarray(source.open_states(origin.answers))
+        self._answers = np.asarray(source.open_answers(origin.answers))
         self._source = Source(origin.keys)
         self._joined = joined(origin.answers)
         self._files: dict[int, int] = {}

@@ -122,7 +122,13 @@ def part(plan: PartPlan, generation: int = 1) -> Part:
     return part_of(info(), generation, plan)
 
 
-def info(requests: int = 0, flawed: int = 0, options: str = "{}", outbox: str = "done") -> SetInfo:
+def info(
+    requests: int = 0,
+    flawed: int = 0,
+    options: str = "{}",
+    outbox: str = "done",
+    folder: str = FOLDER,
+) -> SetInfo:
     """Return what is known of the set."""
     return SetInfo(
         id=SET,
@@ -131,7 +137,7 @@ def info(requests: int = 0, flawed: int = 0, options: str = "{}", outbox: str = 
         project=ProjectName("default"),
         kind="generate",
         model="gemini-2.5-flash",
-        folder=FOLDER,
+        folder=folder,
         outbox=outbox,
         fingerprint=Fingerprint("auto-x"),
         content=ContentHash("0" * 64),
