@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from orchestrator.cli import failure
+from orchestrator.config.errors import ConfigError
 from orchestrator.config.places import find_socket
 from orchestrator.status.client import Answered, Client, NotAllowed, Unreachable
 
@@ -26,6 +29,15 @@ def asking() -> Iterator[None]:
         raise failure.Failure(str(error), failure.UNAVAILABLE) from None
     except Answered as error:
         raise failure.Failure(str(error), _code(error.status)) from None
+
+
+def complete_set(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer a shell the names of sets; nothing when no daemon can be asked."""
+    try:
+        names = {view["name"] for view in client(ctx.params.get("config")).sets()}
+    except (ConfigError, Unreachable, Answered):
+        return []
+    return sorted(name for name in names if name.startswith(incomplete) and name.isprintable())
 
 
 def _code(status: int) -> int:

@@ -1,6 +1,6 @@
 """`orchestrator doctor`: what is not well, and what to do about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,32 +37,34 @@ def doctor(config: Path | None, *, offline: bool, as_json: bool) -> int:
 
     The exit code is 0 when nothing fails (warnings may remain), 1 when something does.
     """
-    found = list(_findings(config, offline=offline))
+    found: list[Finding] = []
+    show = _draw if screen.is_terminal() else _print
+    for each in _findings(config, offline=offline):
+        found.append(each)
+        if not as_json:
+            show(each)
     if as_json:
-        screen.say_json([asdict(finding) for finding in found])
-    elif screen.is_terminal():
-        _draw(found)
-    else:
-        for line in lines(found):
-            screen.say(line)
+        screen.say_json([asdict(each) for each in found])
     return failure.SOME_FAILED if any(f.verdict == "fail" for f in found) else failure.OK
 
 
-def lines(found: Sequence[Finding]) -> Iterator[str]:
-    """Write findings, one a line."""
-    for each in found:
-        remedy = f"; {each.remedy}" if each.remedy else ""
-        yield printable(f"{each.verdict:<4}  {each.check + ':':<20} {each.said}{remedy}")
+def line(found: Finding) -> str:
+    """Write a finding on one line."""
+    remedy = f"; {found.remedy}" if found.remedy else ""
+    return printable(f"{found.verdict:<4}  {found.check + ':':<20} {found.said}{remedy}")
 
 
-def _draw(found: Sequence[Finding]) -> None:
+def _print(found: Finding) -> None:
+    screen.say(line(found))
+    screen.flush()
+
+
+def _draw(found: Finding) -> None:
     from rich.text import Text
 
-    console = screen.console()
-    for each, line in zip(found, lines(found), strict=True):
-        text = Text(line)
-        text.stylize(COLOURS[each.verdict], 0, 4)
-        console.print(text)
+    text = Text(line(found))
+    text.stylize(COLOURS[found.verdict], 0, 4)
+    screen.console().print(text)
 
 
 def _findings(config: Path | None, *, offline: bool) -> Iterator[Finding]:

@@ -1,15 +1,16 @@
 """Reading and planning a file in a scratch folder, with the daemon's own code and nothing else."""
 
+import asyncio
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli import failure
+from orchestrator.cli import failure, screen
 from orchestrator.cli.dropping import split_name
 from orchestrator.config.settings import Settings
 from orchestrator.daemon.translation import policies
@@ -24,6 +25,10 @@ from orchestrator.spool.pool import Inline, Workers
 from orchestrator.spool.work import WorkFolder
 from orchestrator.stages.intake import flaw_of_the_whole
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LOOK_SECONDS = 0.2
 INLINE_BYTES_MAX = 16 * 1024 * 1024  # below this, starting processes costs more than it saves
 FLAWS_READ_MAX = 1000
 MICROS = 1_000_000
@@ -73,7 +78,8 @@ class DryRun:
             flaws_kept_max=intake.flaws_kept_max,
             shape=choice.shape,
         )
-        report = await self._work().index(self._claim, order)
+        async with self._showing() as work:
+            report = await work.index(self._claim, order)
         if report.content_bytes:
             self._rate = report.tokens / report.content_bytes
         return report
@@ -124,9 +130,33 @@ class DryRun:
         except FileNotFoundError:
             return []
 
+    @asynccontextmanager
+    async def _showing(self) -> AsyncIterator[WorkFolder]:
+        """Show how far the reading is, on a terminal and for a file that takes a while."""
+        work = self._work()
+        if self._parallel == 1 or not screen.is_terminal():
+            yield work
+            return
+        from rich.progress import Progress
+
+        with Progress(console=screen.console(), transient=True) as bar:
+            task = bar.add_task(f"reading {self._claim.name}", total=1.0)
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(_look_on(work, bar, task))
+                try:
+                    yield work
+                finally:
+                    looking.cancel()
+
     def _work(self) -> WorkFolder:
         root = self._folder.parent
         return WorkFolder(root, NOWHERE, self._executor, parallel=self._parallel)
+
+
+async def _look_on(work: WorkFolder, bar: "Progress", task: "TaskID") -> None:
+    while True:
+        bar.update(task, completed=work.progress(FOLDER) or 0.0)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _place(file: Path, target: Path) -> os.stat_result:

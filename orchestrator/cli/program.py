@@ -87,24 +87,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; every error is one line on standard error."""
     try:
         code = program.main(arguments, prog_name="orchestrator", standalone_mode=False)
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "orchestrator"
-        return _fail(f"{error.format_message()} See '{where} --help'.", failure.USAGE)
-    except click.ClickException as error:
-        return _fail(error.format_message(), failure.NO_INPUT)
-    except ConfigError as error:
-        for problem in error.problems:
-            _fail(problem, failure.CONFIG)
-        return failure.CONFIG
-    except failure.Failure as error:
-        return _fail(str(error), error.code)
     except (click.Abort, KeyboardInterrupt):
         return failure.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
-    except Exception as error:  # noqa: BLE001 - a bug of ours, whatever it is
-        return _bug(error)
+    except Exception as error:  # noqa: BLE001 - told by kind, and a bug of ours if it is none
+        return _explain(error)
     return code if isinstance(code, int) else failure.OK
+
+
+def _explain(error: Exception) -> int:
+    """Say what ended the command; return its exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            sys.stderr.write(f"{error.format_message()}\n")
+            return failure.USAGE
+        case click.UsageError():
+            where = error.ctx.command_path if error.ctx else "orchestrator"
+            said = error.format_message().rstrip(".")
+            return _fail(f"{said}; see '{where} --help'", failure.USAGE)
+        case click.ClickException():
+            return _fail(error.format_message(), failure.NO_INPUT)
+        case ConfigError():
+            return [_fail(problem, failure.CONFIG) for problem in error.problems][-1]
+        case failure.Failure():
+            return _fail(str(error), error.code)
+        case _:
+            return _bug(error)
 
 
 def _fail(message: str, code: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli import screen, tables
-from orchestrator.cli.connection import asking, client
+from orchestrator.cli.connection import asking, client, complete_set
 from orchestrator.cli.failure import OK
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.status.client import Client
@@ -27,7 +27,7 @@ OPEN_DISPLAYS = frozenset({"reading", "queued", "running", "paused", "held", "ca
         "orchestrator status --all --json | jq '.sets[] | {name, state, cost}'",
     ),
 )
-@click.argument("wanted", metavar="[SET]", required=False)
+@click.argument("wanted", metavar="[SET]", required=False, shell_complete=complete_set)
 @click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")
 @click.option(
     "--all", "everything", is_flag=True, help="Show all finished sets, not only the last."

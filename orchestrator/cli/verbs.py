@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import screen
-from orchestrator.cli.connection import asking, client
+from orchestrator.cli.connection import asking, client, complete_set
 from orchestrator.cli.failure import OK
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import printable
@@ -25,7 +25,7 @@ def _order(
     return OK
 
 
-_set_argument = click.argument("wanted", metavar="SET")
+_set_argument = click.argument("wanted", metavar="SET", shell_complete=complete_set)
 _token_argument = click.argument("token", metavar="BATCH")
 
 

@@ -60,6 +60,14 @@ def test_a_wrong_command_line_is_one_line_and_64(call, line, said):
     assert "--help'" in ended.err
 
 
+def test_no_command_at_all_shows_the_help(call):
+    """Who calls the bare program sees what it can do, and a code that says that this was not it."""
+    ended = call()
+
+    assert ended.code == os.EX_USAGE
+    assert "Commands:\n  run " in ended.err
+
+
 def test_wrong_settings_are_78(call, monkeypatch):
     """Each problem of the settings is a line, and the code is EX_CONFIG."""
     monkeypatch.setenv("ORCHESTRATOR_LIMITS__TIER", "9")
@@ -102,6 +110,21 @@ def test_completion_knows_the_commands():
     )
 
     assert done.stdout == "plain,status\n"
+
+
+def test_completion_knows_the_sets(daemon, shown):
+    """A shell that completes `orchestrator cancel pr` gets the sets of that beginning."""
+    daemon.sets = [shown.a_set("prompts"), shown.a_set("other"), shown.a_set("pr\x1b[2J")]
+    environ = os.environ | {
+        "_ORCHESTRATOR_COMPLETE": "bash_complete",
+        "COMP_WORDS": "orchestrator cancel pr",
+        "COMP_CWORD": "2",
+    }
+
+    command = [sys.executable, "-m", "orchestrator"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "plain,prompts\n"
 
 
 @pytest.mark.usefixtures("home")
