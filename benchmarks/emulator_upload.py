@@ -1,16 +1,18 @@
-"""How fast the emulator takes an upload, against a bare aiohttp server that throws the bytes away,
-in the same run.
+"""How fast the emulator takes an upload, against a bare aiohttp server in the same run.
 
     python benchmarks/emulator_upload.py [--megabytes 1024] [--rounds 5]
 
 Both servers are processes of their own and are fed by the same client with the same 256 KiB pieces
-over loopback. The emulator writes every byte to its state directory and hashes it; the bare server
-discards it. Rounds alternate, the best of each counts, and the exit code is 1 when the ratio is
-below the floor.
+over loopback. The bare server throws the bytes away; the emulator writes them to its state
+directory and hashes them, for its answer has the file's SHA-256. No server that does so can be
+faster than one core hashes, so that speed is measured too: the bound is the slower of it and the
+bare server. Rounds alternate, the best of each counts, and the exit code is 1 when the emulator is
+below 0.7 of the bound.
 """
 
 import argparse
 import asyncio
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -36,31 +38,26 @@ async def bare(port: int) -> None:
 
     app = web.Application(client_max_size=1 << 40)
     app.router.add_route("*", "/{path:.*}", forget)
-    await _serve(app, port)
-
-
-async def emulated(port: int, folder: Path) -> None:
-    """Serve the emulator."""
-    from orchestrator.emulator import (  # noqa: PLC0415 - the bare server does without
-        Emulator,
-        EmulatorSettings,
-        create_app,
-    )
-
-    emulator = Emulator(
-        EmulatorSettings(hash_in_thread=True),
-        clock=lambda: datetime.now(UTC),
-        state_dir=folder / "state",
-    )
-    await _serve(create_app(emulator), port)
-
-
-async def _serve(app: web.Application, port: int) -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print("ready", flush=True)
     await asyncio.Event().wait()
+
+
+async def emulated(port: int, folder: Path) -> None:
+    """Serve the emulator as its command does."""
+    from orchestrator.emulator import (  # noqa: PLC0415 - the bare server does without
+        Emulator,
+        EmulatorSettings,
+    )
+    from orchestrator.emulator.serving import listening  # noqa: PLC0415
+
+    settings = EmulatorSettings(hash_in_thread=True)
+    emulator = Emulator(settings, clock=lambda: datetime.now(UTC), state_dir=folder / "state")
+    async with listening(emulator, "127.0.0.1", port):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
 
 
 async def upload(session: ClientSession, base: str, size: int) -> float:
@@ -135,11 +132,25 @@ def _measure(size: int, rounds: int, folder: str) -> int:
             server.terminate()
             server.wait()
     speeds = {name: size / seconds / MEGABYTE for name, seconds in best.items()}
-    ratio = speeds["emulator"] / speeds["bare"]
+    speeds["SHA-256"] = _hash_speed(rounds)
+    bound = min(speeds["bare"], speeds["SHA-256"])
     for name, speed in speeds.items():
         print(f"{name:>9}: {speed:7.0f} MB/s")
-    print(f"    ratio: {ratio:7.2f} (floor {FLOOR})")
-    return 0 if ratio >= FLOOR else 1
+    print(f" to bare:  {speeds['emulator'] / speeds['bare']:7.2f}")
+    print(f" to bound: {speeds['emulator'] / bound:7.2f} (floor {FLOOR})")
+    return 0 if speeds["emulator"] >= FLOOR * bound else 1
+
+
+def _hash_speed(rounds: int) -> float:
+    """Say how fast one core hashes in this run; no upload that answers with a hash is faster."""
+    best = float("inf")
+    for _ in range(rounds):
+        digest = hashlib.sha256()
+        began = time.perf_counter()
+        for _ in range(256 * MEGABYTE // len(PIECE)):
+            digest.update(PIECE)
+        best = min(best, time.perf_counter() - began)
+    return 256 / best
 
 
 def _start(name: str, port: int, folder: str) -> subprocess.Popen[str]:

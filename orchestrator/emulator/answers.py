@@ -8,7 +8,6 @@ answer: `EMULATOR:BLOCK`, `EMULATOR:SAFETY`, `EMULATOR:MAX_TOKENS`, `EMULATOR:RE
 """
 
 import base64
-import re
 from hashlib import shake_128
 from typing import Any
 
@@ -22,55 +21,22 @@ from orchestrator.emulator.prompts import (
     text_tokens,
     thinks,
 )
+from orchestrator.emulator.wishes import (
+    as_list,
+    asked_dimensions,
+    config_of,
+    listed,
+    parameters,
+    wanted,
+)
 
 EXCERPT_CHARS = 80
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
-_ERROR = re.compile(r"EMULATOR:ERROR=(\d+)")
 _STEPS = 4096
 _FLOATS = [f"{((step + 0.5) / (_STEPS / 2) - 1) * 3**0.5:.7f}" for step in range(_STEPS)]
-
-
-def own_error(body: dict[str, Any], kind: str) -> tuple[int, str] | None:
-    """Find what the service would only find when it runs the request: (google.rpc code,
-    message).
-    """
-    if kind == "embed":
-        content = body.get("content")
-        if not isinstance(content, dict) or not content.get("parts"):
-            return 3, "* EmbedContentRequest.content: contents is not specified\n"
-        return _asked_error(prompt_text(body, kind))
-    if not body.get("contents"):
-        return 3, "* GenerateContentRequest.contents: contents is not specified\n"
-    for tool in _listed(body.get("tools")):
-        if pick(tool, "mcp_servers", "mcpServers"):
-            return 3, "Remote MCP tools are not supported in batch requests."
-    return _config_error(body) or _asked_error(prompt_text(body, kind))
-
-
-def _config_error(body: dict[str, Any]) -> tuple[int, str] | None:
-    config = _config(body)
-    mime, schema = _wanted(config)
-    mime = mime or "text/plain"
-    if mime not in {"text/plain", "application/json", "text/x.enum"}:
-        return 3, (
-            "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are "
-            "`text/plain`, `application/json`, `application/xml`, `application/yaml` and "
-            "`text/x.enum`.\n"
-        )
-    if schema is not None and mime == "text/plain":
-        return 3, (
-            "* GenerateContentRequest.generation_config.response_schema: only allowed when "
-            "response_mime_type is `application/json`.\n"
-        )
-    return None
-
-
-def _asked_error(text: str) -> tuple[int, str] | None:
-    found = _ERROR.search(text)
-    return (int(found.group(1)), "[emulator] the prompt asked for this error") if found else None
 
 
 def generate(body: dict[str, Any], model: str, digest: bytes, tokens: int) -> dict[str, Any]:
@@ -81,11 +47,9 @@ def generate(body: dict[str, Any], model: str, digest: bytes, tokens: int) -> di
     if "EMULATOR:BLOCK" in text:
         answer["usageMetadata"] = usage | {"totalTokenCount": tokens}
         return answer | {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}
-    config = _config(body)
+    config = config_of(body)
     count = int(pick(config, "candidate_count", "candidateCount") or 1)
-    candidates = [
-        _candidate(body, config, model, digest, text, index) for index in range(min(count, 8))
-    ]
+    candidates = [_candidate(body, config, model, digest, text, index) for index in range(count)]
     written = sum(_candidate_tokens(candidate) for candidate in candidates)
     thoughts = 20 + digest[0] if thinks(model, config) else 0
     usage |= {"candidatesTokenCount": written, "totalTokenCount": tokens + written + thoughts}
@@ -100,11 +64,8 @@ def embed(
     """Write an EmbedContentResponse of the asked dimensionality; equal bodies have equal
     vectors.
     """
-    config = pick(body, "embed_content_config", "embedContentConfig") or {}
-    asked = pick(body, "output_dimensionality", "outputDimensionality") or pick(
-        config, "output_dimensionality", "outputDimensionality"
-    )
-    answer: dict[str, Any] = {"embedding": {"values": vector(digest, int(asked or dimensions))}}
+    asked = asked_dimensions(body)
+    answer: dict[str, Any] = {"embedding": {"values": vector(digest, asked or dimensions)}}
     if style == "tokenCount":
         answer["tokenCount"] = str(tokens)
     elif style == "usageMetadata":
@@ -157,13 +118,13 @@ def _parts(
         return [*parts, {"functionCall": call}]
     parts.append({"text": _text(config, model, digest, text)})
     wanted = pick(config, "response_modalities", "responseModalities") or []
-    if "IMAGE" in [str(modality).upper() for modality in _as_list(wanted)]:
+    if "IMAGE" in [str(modality).upper() for modality in as_list(wanted)]:
         parts.append({"inlineData": {"mimeType": "image/png", "data": _image()}})
     return parts
 
 
 def _text(config: dict[str, Any], model: str, digest: bytes, text: str) -> str:
-    mime, schema = _wanted(config)
+    mime, schema = wanted(config)
     if mime == "text/x.enum" and isinstance(schema, dict):
         return str(instance_of(schema, digest))
     if mime == "application/json":
@@ -174,34 +135,17 @@ def _text(config: dict[str, Any], model: str, digest: bytes, text: str) -> str:
     return f"[emulator] {model} has no opinion on request {digest.hex()[:16]}: {excerpt(text)}"
 
 
-def _wanted(config: dict[str, Any]) -> tuple[str | None, Any]:
-    """Say (MIME type, schema) of the wanted answer, from whichever of four fields has them."""
-    response_format = pick(config, "response_format", "responseFormat") or {}
-    text = response_format.get("text")
-    if isinstance(text, dict):
-        asked = pick(text, "mime_type", "mimeType") or "APPLICATION_JSON"
-        return ("application/json" if asked == "APPLICATION_JSON" else None), text.get("schema")
-    schema = pick(config, "response_schema", "responseSchema")
-    if schema is None:
-        schema = pick(config, "response_json_schema", "responseJsonSchema")
-    if schema is None:
-        schema = pick(config, "_response_json_schema", "_responseJsonSchema")
-    return pick(config, "response_mime_type", "responseMimeType"), schema
-
-
 def _function_call(body: dict[str, Any], digest: bytes) -> dict[str, Any] | None:
     tool_config = pick(body, "tool_config", "toolConfig") or {}
     calling = pick(tool_config, "function_calling_config", "functionCallingConfig") or {}
     if str(calling.get("mode", "AUTO")).upper() != "ANY":
         return None
-    allowed = _as_list(pick(calling, "allowed_function_names", "allowedFunctionNames") or [])
-    for tool in _listed(body.get("tools")):
+    allowed = as_list(pick(calling, "allowed_function_names", "allowedFunctionNames") or [])
+    for tool in listed(body.get("tools")):
         found = pick(tool, "function_declarations", "functionDeclarations")
-        for declared in _listed(found):
+        for declared in listed(found):
             if not allowed or declared.get("name") in allowed:
-                schema = declared.get("parameters")
-                if schema is None:
-                    schema = pick(declared, "parameters_json_schema", "parametersJsonSchema")
+                schema = parameters(declared)
                 args = instance_of(schema, digest) if isinstance(schema, dict) else {}
                 return {"name": declared.get("name", ""), "args": args}
     return None
@@ -210,7 +154,7 @@ def _function_call(body: dict[str, Any], digest: bytes) -> dict[str, Any] | None
 def _stopped(
     parts: list[dict[str, Any]], config: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], bool]:
-    stops = [str(s) for s in _as_list(pick(config, "stop_sequences", "stopSequences") or []) if s]
+    stops = [str(s) for s in as_list(pick(config, "stop_sequences", "stopSequences") or []) if s]
     for part in parts:
         at = min(
             (part.get("text", "").find(s) for s in stops if s in part.get("text", "")), default=-1
@@ -271,18 +215,3 @@ def _response_id(digest: bytes) -> str:
 
 def _image() -> str:
     return base64.b64encode(PIXEL).decode()
-
-
-def _config(body: dict[str, Any]) -> dict[str, Any]:
-    found = pick(body, "generation_config", "generationConfig")
-    return found if isinstance(found, dict) else {}
-
-
-def _listed(value: Any) -> list[dict[str, Any]]:
-    return [item for item in _as_list(value) if isinstance(item, dict)]
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from orchestrator.emulator import answers, bodies
 from orchestrator.emulator.context import Context, page_token
+from orchestrator.emulator.own_errors import own_error
 from orchestrator.emulator.prompts import prompt_tokens
 from orchestrator.emulator.refusals import Refusal, entity_not_found, invalid, model_not_found
 from orchestrator.emulator.rows import body_digest
@@ -101,7 +102,7 @@ def _embedded(body: dict[str, Any], model: Model) -> dict[str, Any]:
 
 
 def _refuse_own_error(body: dict[str, Any], kind: str) -> None:
-    error = answers.own_error(body, kind)
+    error = own_error(body, kind)
     if error is not None:
         raise invalid(error[1]) if error[0] == 3 else Refusal(500, error[1])
 

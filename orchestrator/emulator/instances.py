@@ -10,6 +10,18 @@ from typing import Any
 from orchestrator.emulator.bodies import pick
 
 DEPTH_MAX = 12
+ITEMS_MAX = 1000
+CHARS_MAX = 100_000
+BAD_SCHEMA = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+def can_be_met(schema: Any, digest: bytes) -> bool:
+    """Say whether an instance can be made at all: JSON Schema comes unchecked in requests."""
+    try:
+        instance_of(schema, digest)
+    except BAD_SCHEMA:
+        return False
+    return True
 
 
 def instance_of(schema: dict[str, Any], digest: bytes) -> Any:
@@ -80,6 +92,8 @@ class _Maker:
             made[name] = self.make(
                 extra if isinstance(extra, dict) else {}, f"{path}.{name}", depth + 1
             )
+        if least > ITEMS_MAX:
+            raise ValueError(f"{path}: more than {ITEMS_MAX} properties")
         while len(made) < least:
             name = f"emulator_{len(made)}"
             made[name] = self.make(
@@ -91,6 +105,8 @@ class _Maker:
         least = int(pick(schema, "min_items", "minItems") or 0)
         most = pick(schema, "max_items", "maxItems")
         first = schema.get("prefixItems") or []
+        if least > ITEMS_MAX:
+            raise ValueError(f"{path}: more than {ITEMS_MAX} items")
         count = max(least, len(first), 1 + self._draw(path) % 2)
         if most is not None:
             count = max(min(count, int(most)), least)
@@ -118,6 +134,8 @@ class _Maker:
         text = formats.get(str(schema.get("format")), f"[emulator] {self._digest.hex()[:16]}")
         least = int(pick(schema, "min_length", "minLength") or 0)
         most = pick(schema, "max_length", "maxLength")
+        if least > CHARS_MAX:
+            raise ValueError(f"{path}: more than {CHARS_MAX} characters")
         text += "." * max(least - len(text), 0)
         return text if most is None else text[: int(most)]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.emulator import answers
 from orchestrator.emulator.lines import LINE_FLAWS_MAX, LineFlaw, Request, read_line, split
+from orchestrator.emulator.own_errors import own_error
 from orchestrator.emulator.prompts import prompt_tokens
 from orchestrator.emulator.quick import quick_tokens
 from orchestrator.emulator.refusals import invalid
@@ -62,7 +62,7 @@ class Taker:
         if tokens is None:
             body = request.body()
             tokens = prompt_tokens(body, self._terms.kind)
-            if fate == 0 and answers.own_error(body, self._terms.kind) is not None:
+            if fate == 0 and own_error(body, self._terms.kind) is not None:
                 fate = OWN_ERROR
         self.count += 1
         self.tokens += tokens

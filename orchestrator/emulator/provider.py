@@ -182,7 +182,7 @@ class Emulator:
             version=asked.version,
             kind=asked.kind,
             model=asked.model,
-            body=asked.body.decode(),
+            body=asked.body.decode("utf-8", "replace"),
             fired=fired,
         )
         self.late.append(late)

@@ -12,6 +12,7 @@ from orchestrator.emulator.prompts import text_tokens
 
 STEERING = "EMULATOR:"
 
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -34,7 +35,7 @@ class CamelConfig(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     temperature: float = 0.0
     top_p: float = 0.0
     seed: Int32 = 0
-    max_output_tokens: Int32 = 0
+    max_output_tokens: Positive = 1
 
 
 class SnakeConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ class SnakeConfig(msgspec.Struct, forbid_unknown_fields=True):
     temperature: float = 0.0
     top_p: float = 0.0
     seed: Int32 = 0
-    max_output_tokens: Int32 = 0
+    max_output_tokens: Positive = 1
 
 
 class CamelRequest(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):

@@ -19,6 +19,7 @@ from orchestrator.emulator.dice import Dice
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.job import Job
 from orchestrator.emulator.lines import BLOCK
+from orchestrator.emulator.own_errors import own_error
 from orchestrator.emulator.rows import OWN_ERROR, Row, read_rows
 from orchestrator.emulator.settings import EmulatorSettings
 from orchestrator.emulator.spoiling import spoil, status
@@ -139,7 +140,7 @@ class Results:
         if ordinal >= self._job.served:
             return self._failed({"code": 1}, line)
         if row.fate == OWN_ERROR:
-            code, message = answers.own_error(body, self._job.kind) or (
+            code, message = own_error(body, self._job.kind) or (
                 13,
                 "Internal error encountered.",
             )

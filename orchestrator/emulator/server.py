@@ -96,7 +96,7 @@ class Server:
         if context.endpoint == "files.upload":
             context.endpoint = _upload_endpoint(context)
         if context.endpoint != "files.upload" or request.query.get("upload_id") is None:
-            context.body = await request.content.read() if request.can_read_body else b""
+            context.body = await _body(request)
         await emulator.settle()
         if request.query.get("upload_id") is None:
             context.project = emulator.project_of(_key(request))
@@ -150,6 +150,24 @@ class Server:
             took = (self._emulator.clock.wall() - began) / 1e6
             shown = str(status) if status else "cut"
             self._log(f"{request.method} {request.path} {shown} {took:.0f}ms")
+
+
+async def _body(request: web.Request) -> bytes:
+    """Read a whole body, but never more than the front end would let through."""
+    pieces: list[bytes] = []
+    size = 0
+    if (request.content_length or 0) > BODY_MAX:
+        raise _too_large()
+    async for piece in request.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > BODY_MAX:
+            raise _too_large()
+    return b"".join(pieces)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, f"Request body is larger than {BODY_MAX} bytes.", "INVALID_ARGUMENT")
 
 
 _UPLOADS = frozenset({"files.start", "files.upload", "files.query", "files.cancel"})

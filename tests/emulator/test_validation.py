@@ -11,6 +11,7 @@ from orchestrator.emulator import answers
 from orchestrator.emulator.instances import instance_of
 from orchestrator.emulator.lines import LineFlaw, column_of, read_line
 from orchestrator.emulator.messages import camel, enum_values, fields_of, is_message
+from orchestrator.emulator.own_errors import own_error
 from orchestrator.emulator.prompts import prompt_tokens
 from orchestrator.emulator.quick import quick_tokens
 from orchestrator.emulator.validate import check
@@ -50,7 +51,7 @@ def test_the_short_way_accepts_only_what_the_long_way_accepts(request: dict[str,
 
     if tokens is not None:
         assert check(request, "GenerateContentRequest") == []
-        assert answers.own_error(request, "generate") is None
+        assert own_error(request, "generate") is None
         assert tokens == prompt_tokens(request, "generate")
 
 
@@ -61,7 +62,7 @@ def test_the_short_way_of_embeddings_agrees_too(request: dict[str, Any]) -> None
 
     if tokens is not None:
         assert check(request, "EmbedContentRequest") == []
-        assert answers.own_error(request, "embed") is None
+        assert own_error(request, "embed") is None
         assert tokens == prompt_tokens(request, "embed")
 
 
@@ -78,7 +79,7 @@ def test_validation_never_crashes(body: Any) -> None:
 def test_whatever_is_accepted_can_be_answered(request: dict[str, Any]) -> None:
     """A request that validates is answered or is an error of its own; nothing is raised."""
     if check(request, "GenerateContentRequest") == []:
-        error = answers.own_error(request, "generate")
+        error = own_error(request, "generate")
         if error is None:
             made = answers.generate(request, "gemini-2.5-flash", b"d" * 16, 1)
             assert json.loads(json.dumps(made))["modelVersion"] == "gemini-2.5-flash"
