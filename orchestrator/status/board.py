@@ -18,6 +18,7 @@ from orchestrator.domain.jobs import JobState, Scan
 from orchestrator.domain.request_sets import Flags, RequestSet, is_open
 from orchestrator.status.batches_shown import batch_view
 from orchestrator.status.sets_shown import Cost, SetFold, expected_end, fold, set_view
+from orchestrator.status.sums import Sums, sum_up
 from orchestrator.status.views import BatchView, Condition, SetView
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
@@ -78,6 +79,7 @@ class Board:
         self._batches: dict[SetId, dict[IdempotencyKey, Batch]] = {}
         self._uploaded: dict[IdempotencyKey, int] = {}
         self._pace: dict[str, deque[float]] = {}
+        self._sums: Sums | None = None
 
     # ---- what the ledger says ----------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class Board:
 
         The batches of a finished set are summed up and let go.
         """
+        self._sums = None
         known = self._batches.setdefault(value.info.id, {})
         for batch in batches:
             self._learn_pace(batch, known.get(batch.part.token))
@@ -98,6 +101,7 @@ class Board:
 
     def forget(self, request_set: SetId) -> None:
         """Show a set no longer: the ledger does not know it any more."""
+        self._sums = None
         self._folds.pop(request_set, None)
         self._batches.pop(request_set, None)
 
@@ -184,6 +188,13 @@ class Board:
             for batch in batches.values()
             if is_live(batch)
         )
+
+    @property
+    def sums(self) -> Sums:
+        """The sums over all sets and live batches."""
+        if self._sums is None:
+            self._sums = sum_up(self.folds, self.live)
+        return self._sums
 
     @property
     def ready(self) -> bool:

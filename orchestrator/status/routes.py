@@ -70,7 +70,10 @@ class EventsQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route. `handler` names a method of the Api, `problems` the statuses beside success."""
+    """One route. `handler` names a method of the Api, `problems` the statuses beside success.
+
+    `queues` is for answers that only cost time of the loop: they are given one by one.
+    """
 
     method: str
     path: str
@@ -81,6 +84,7 @@ class Route:
     query: type[Query] | None = None
     order: Verb | None = None
     problems: tuple[int, ...] = ()
+    queues: bool = False
 
     @property
     def body(self) -> type[View] | None:
@@ -94,11 +98,18 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/v1/status", "status", "The whole daemon at a glance.", StatusView),
+    Route("GET", "/v1/status", "status", "The whole daemon at a glance.", StatusView, queues=True),
     Route(
-        "GET", "/v1/sets", "sets", "Sets, newest first.", SetPage, query=SetsQuery, problems=(400,)
+        "GET",
+        "/v1/sets",
+        "sets",
+        "Sets, newest first.",
+        SetPage,
+        query=SetsQuery,
+        problems=(400,),
+        queues=True,
     ),
-    Route("GET", "/v1/sets/{id}", "one_set", "One set.", SetView, problems=(404,)),
+    Route("GET", "/v1/sets/{id}", "one_set", "One set.", SetView, problems=(404,), queues=True),
     Route(
         "GET",
         "/v1/sets/{id}/batches",
@@ -131,6 +142,6 @@ ROUTES = (
     ),
     Route("GET", "/healthz", "healthz", "The process answers.", Health),
     Route("GET", "/readyz", "readyz", "The daemon does its work.", Health, problems=(503,)),
-    Route("GET", "/metrics", "metrics", "Prometheus metrics.", media=PROMETHEUS),
-    Route("GET", "/openapi.json", "openapi", "This document."),
+    Route("GET", "/metrics", "metrics", "Prometheus metrics.", media=PROMETHEUS, queues=True),
+    Route("GET", "/openapi.json", "openapi", "This document.", queues=True),
 )

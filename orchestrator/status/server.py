@@ -20,6 +20,7 @@ from orchestrator.status.metrics import Metrics
 from orchestrator.status.problems import Declined, from_http, problem
 from orchestrator.status.recent import Recent
 from orchestrator.status.routes import ROUTES
+from orchestrator.status.turnstile import Turnstile
 
 SHUTDOWN_SECONDS = 1.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -60,8 +61,11 @@ async def serving(
 
 def _application(api: Api, metrics: Metrics) -> web.Application:
     application = web.Application(middlewares=[_problems], client_max_size=BODY_BYTES_MAX)
+    turnstile = Turnstile()
     for route in ROUTES:
         handler = getattr(api, route.handler)
+        if route.queues:
+            handler = _one_by_one(handler, turnstile)
         application.router.add_route(route.method, route.pattern, handler)
         if route.method == "GET":
             application.router.add_route("HEAD", route.pattern, handler)
@@ -74,6 +78,18 @@ def _application(api: Api, metrics: Metrics) -> web.Application:
 
     application.on_response_prepare.append(finish)
     return application
+
+
+def _one_by_one(handler: Handler, turnstile: Turnstile) -> Handler:
+    async def wait_and_answer(request: web.Request) -> web.StreamResponse:
+        await turnstile.turn()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer = await handler(request)
+        turnstile.took(loop.time() - began)
+        return answer
+
+    return wait_and_answer
 
 
 @web.middleware
