@@ -4,18 +4,15 @@ The schema is the third wall. What a state needs is demanded here once more, aft
 the guarded update; what no CHECK can say lies in `walls`.
 """
 
-from collections.abc import Iterable
 from typing import get_args
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -25,50 +22,12 @@ from orchestrator.domain.batches import BATCH_EDGES, LIVE_STATES, Doubt, Kind, L
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.request_sets import SET_EDGES
 from orchestrator.store.columns import Serial, Time, Words
+from orchestrator.store.schema import arrows, check, exactly_in, metadata, one_of, one_where
 
 BATCH_STATES = sorted({state for edge in BATCH_EDGES for state in edge})
 SET_STATES = sorted({state for edge in SET_EDGES for state in edge})
 ENDED_STATES = sorted(set(BATCH_STATES) - LIVE_STATES)
 ROLES = ("ours", "twin", "stray")
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def quoted(words: Iterable[str]) -> str:
-    """Return words as the inside of an SQL list."""
-    return ", ".join(f"'{word}'" for word in words)
-
-
-def arrows(edges: Iterable[tuple[str, str]]) -> str:
-    """Return edges as the inside of an SQL list of `source>target`."""
-    return quoted(sorted(f"{source}>{target}" for source, target in edges))
-
-
-def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
-    """Demand one of these words, or nothing where the column may be empty."""
-    return CheckConstraint(f"{column} IN ({quoted(words)})", name=f"{column}_word")
-
-
-def exactly_in(states: str, name: str, columns: str) -> CheckConstraint:
-    """Demand that all of the columns are filled in these states and none in any other."""
-    filled = " AND ".join(f"{column} IS NOT NULL" for column in columns.split())
-    empty = " AND ".join(f"{column} IS NULL" for column in columns.split())
-    inside = f"state IN ({quoted(states.split())})"
-    return CheckConstraint(f"CASE WHEN {inside} THEN {filled} ELSE {empty} END", name=name)
-
-
-def check(name: str, condition: str) -> CheckConstraint:
-    """Demand the condition of every row."""
-    return CheckConstraint(condition, name=name)
-
 
 request_sets = Table(
     "request_sets",
@@ -118,23 +77,11 @@ request_sets = Table(
     Index(None, "state", "received_at"),
     Index(None, "name", "content", "run"),
 )
-Index(
-    "one_run",
-    request_sets.c.fingerprint,
-    request_sets.c.run,
-    unique=True,
-    sqlite_where=request_sets.c.answered_from.is_(None),
-    postgresql_where=request_sets.c.answered_from.is_(None),
-)
+OWN_RUN = request_sets.c.answered_from.is_(None)
+one_where("one_run", OWN_RUN, request_sets.c.fingerprint, request_sets.c.run)
 # A rejected set publishes nothing, so the mended drop may have the name it wanted.
 PUBLISHES = request_sets.c.state != "rejected"
-Index(
-    "one_outbox",
-    request_sets.c.outbox,
-    unique=True,
-    sqlite_where=PUBLISHES,
-    postgresql_where=PUBLISHES,
-)
+one_where("one_outbox", PUBLISHES, request_sets.c.outbox)
 
 retired_sets = Table(
     "retired_sets",
@@ -236,14 +183,7 @@ batches = Table(
     Index(None, "state"),
 )
 LIVE = batches.c.state.not_in(ENDED_STATES)
-Index(
-    "one_live_batch",
-    batches.c.set_id,
-    batches.c.lo,
-    unique=True,
-    sqlite_where=LIVE,
-    postgresql_where=LIVE,
-)
+one_where("one_live_batch", LIVE, batches.c.set_id, batches.c.lo)
 
 events = Table(
     "events",
@@ -283,7 +223,7 @@ jobs = Table(
     Index(None, "token"),
 )
 OURS = jobs.c.role == "ours"
-Index("one_job", jobs.c.token, unique=True, sqlite_where=OURS, postgresql_where=OURS)
+one_where("one_job", OURS, jobs.c.token)
 
 installs = Table(
     "installs",

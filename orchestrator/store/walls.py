@@ -11,7 +11,8 @@ from sqlalchemy import DDL, event
 
 from orchestrator.domain.batches import BATCH_EDGES
 from orchestrator.domain.request_sets import OPEN_STATES, SET_EDGES
-from orchestrator.store.tables import ENDED_STATES, arrows, metadata, quoted
+from orchestrator.store.schema import arrows, metadata, quoted
+from orchestrator.store.tables import ENDED_STATES
 
 
 @dataclass(frozen=True, slots=True)

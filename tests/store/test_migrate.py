@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from orchestrator.store import fsck, incidents, request_sets
 from orchestrator.store.database import Database, InlineDatabase
 from orchestrator.store.errors import LedgerError, NewerSchema
-from orchestrator.store.tables import metadata
+from orchestrator.store.schema import metadata
 from orchestrator.store.walls import WALLS
 from tests.store.conftest import MIGRATIONS
 from tests.store.values import NOW, collect_all, planned, set_info, start

@@ -25,7 +25,8 @@ from orchestrator.domain.batches import confirm, intend
 from orchestrator.domain.ids import JobName
 from orchestrator.domain.request_sets import Flags, Received
 from orchestrator.store.codecs import batch_row, flags_row, set_row
-from orchestrator.store.tables import batches, events, metadata, request_sets, retired_sets
+from orchestrator.store.schema import metadata
+from orchestrator.store.tables import batches, events, request_sets, retired_sets
 from orchestrator.store.transitions import _MOVE_BATCH, was
 from orchestrator.store.walls import WALLS
 from tests.store.conftest import MIGRATIONS

@@ -13,6 +13,7 @@ from orchestrator.domain.request_sets import SET_EDGES, Flags
 from orchestrator.store import batches as batch_rows, jobs as job_rows, lives, request_sets
 from orchestrator.store.codecs import Columns, batch_row, flags_row, set_row
 from orchestrator.store.database import InlineDatabase, Tx
+from orchestrator.store.schema import metadata
 from orchestrator.store.tables import (
     BATCH_STATES,
     SET_STATES,
@@ -22,7 +23,6 @@ from orchestrator.store.tables import (
     installs,
     jobs,
     lives as lives_table,
-    metadata,
     request_sets as sets,
     retired_sets,
 )
