@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.service.printable import printable
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -36,7 +38,7 @@ def explain(
     `origins` says where a value was read, `known` which keys a table has.
     """
     return [
-        _line(error["type"], error["msg"], tuple(error["loc"]), origins, known)
+        printable(_line(error["type"], error["msg"], tuple(error["loc"]), origins, known))
         for error in trouble.errors(include_url=False, include_context=False, include_input=False)
     ]
 
@@ -61,7 +63,7 @@ def _line(
 
 
 def _origin(where: Where, origins: Mapping[Where, str]) -> str:
-    for length in range(len(where), 0, -1):
+    for length in range(len(where), -1, -1):
         if where[:length] in origins:
             return f"{origins[where[:length]]}: "
     return ""

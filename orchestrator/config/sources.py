@@ -22,7 +22,7 @@ OTHER_NAMES = frozenset({"ORCHESTRATOR_CONFIG"})  # read by the command line
 CONFIG_BYTES_MAX = 4 * 1024 * 1024
 CREDENTIAL = "gemini_api_key"
 
-_HEADER = re.compile(r"^\s*\[([^\[\]]+)\]\s*(#.*)?$")
+_HEADER = re.compile(r"^\s*\[[^\[\]]+\]\s*(#.*)?$")
 _KEY = re.compile(r"^\s*(?:([A-Za-z0-9_-]+)|\"([^\"]+)\"|'([^']+)')\s*[.=]")
 
 
@@ -70,16 +70,22 @@ class FileSource(Source):
 def _line_numbers(lines: list[str]) -> Iterator[tuple[Where, int]]:
     table: Where = ()
     for number, line in enumerate(lines, 1):
-        if header := _HEADER.match(line):
-            table = tuple(_header_steps(header[1]))
+        if _HEADER.match(line):
+            table = tuple(_header_steps(line))
             yield table, number
         elif key := _KEY.match(line):
             yield (*table, key[1] or key[2] or key[3]), number
 
 
-def _header_steps(header: str) -> Iterator[str]:
-    for bare, quoted in re.findall(r"([A-Za-z0-9_-]+)|[\"']([^\"']+)[\"']", header):
-        yield bare or quoted
+def _header_steps(line: str) -> Iterator[str]:
+    """Return the steps of a table's header, as TOML itself reads them."""
+    try:
+        table = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:  # it only looks like a header, inside a longer string
+        return
+    while table:
+        ((step, table),) = table.items()
+        yield step
 
 
 class EnvironmentSource(Source):

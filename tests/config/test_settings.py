@@ -83,6 +83,15 @@ def test_what_is_wrong_in_the_file_is_one_line_with_its_place(tmp_path, text, li
     assert "\n" not in problem
 
 
+def test_what_only_looks_like_a_header_is_none(tmp_path):
+    """Lines of a longer string do not confuse the places of what follows."""
+    text = '[profiles.x]\ndefaults = { a = """\n[no header]\n[service]\n""" }\nmodle = 1\n'
+
+    (problem,) = problems(write(tmp_path, text), {})
+
+    assert "[profiles.x] has no key 'modle'" in problem
+
+
 def test_all_problems_are_told_at_once(tmp_path):
     """Nobody has to mend one to see the next."""
     file = write(tmp_path, "[limits]\ntier = 9\nmax_active_jobs = -1\n[intake]\nshape = 3\n")
