@@ -188,6 +188,8 @@ def _head(context: Context, job: Job) -> web.StreamResponse:
     clock, dice = context.emulator.clock, context.emulator.dice
     answer.headers["Server"] = "UploadServer"
     answer.headers["X-GUploader-UploadID"] = "AJRbA5" + dice.letters(58, "download", job.id)
+    for name in ("Origin", "X-Origin", "Referer"):
+        answer.headers.add("Vary", name)
     answer.headers["Expires"] = http_date(clock.wall())
     answer.headers["Content-Type"] = "application/jsonl"
     answer.headers["Content-Disposition"] = "attachment"

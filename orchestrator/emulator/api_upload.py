@@ -76,6 +76,8 @@ def start(context: Context) -> web.StreamResponse:
             "X-Goog-Upload-Header-Content-Type": "application/json; charset=UTF-8",
         }
     )
+    for name in ("Origin", "X-Origin", "Referer"):
+        answer.headers.add("X-Goog-Upload-Header-Vary", name)
     return answer
 
 

@@ -6,12 +6,20 @@ Big files are read in blocks, and the event loop gets its turn between them.
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from orchestrator.emulator.lines import LINE_FLAWS_MAX, LineFlaw, Request, read_line, split
+from orchestrator.emulator.lines import (
+    LINE_FLAWS_MAX,
+    LineFlaw,
+    NoRequest,
+    Placed,
+    Request,
+    read_line,
+    split,
+)
 from orchestrator.emulator.own_errors import own_error
 from orchestrator.emulator.prompts import prompt_tokens
 from orchestrator.emulator.quick import quick_tokens
@@ -77,40 +85,57 @@ class Taker:
         return Taken(self.count, self.tokens, self.errors)
 
 
+@dataclass(slots=True)
+class Flaws:
+    """What was wrong with an input file: every unreadable line, and the first without a request."""
+
+    listed: list[str] = field(default_factory=list)
+    without_request: str | None = None
+
+    def add(self, number: int, flaw: LineFlaw) -> None:
+        """Note a flaw of a line."""
+        text = f"Error on line {number}: {flaw}"
+        if not isinstance(flaw, NoRequest):
+            self.listed.append(text)
+        elif self.without_request is None:
+            self.without_request = text
+
+    def refuse(self) -> None:
+        """Refuse the file if anything was wrong with it."""
+        if self.listed:
+            raise invalid("\n".join(self.listed[:LINE_FLAWS_MAX]))
+        if self.without_request is not None:
+            raise invalid(self.without_request)
+
+
 async def take_file(spool: Path, rows: Path, terms: Terms) -> Taken:
     """Take every line of an input file; raises the refusal that lists the flawed ones."""
-    taker = Taker(terms)
-    flaws: list[str] = []
-    number = 0
+    taker, flaws = Taker(terms), Flaws()
     fd = os.open(spool, os.O_RDONLY)
     try:
         with rows.open("wb") as out:
             for block in split(fd, os.fstat(fd).st_size):
-                out.write(_packed(block, number, taker, terms, flaws))
-                number += len(block)
-                if len(flaws) >= LINE_FLAWS_MAX:
+                out.write(_packed(block, taker, terms, flaws))
+                if len(flaws.listed) >= LINE_FLAWS_MAX:
                     break
                 await asyncio.sleep(0)
     finally:
         os.close(fd)
-    if flaws:
-        raise invalid("\n".join(flaws[:LINE_FLAWS_MAX]))
+    flaws.refuse()
     _check_count(taker, terms)
     return taker.taken()
 
 
-def _packed(
-    block: list[tuple[int, bytes]], number: int, taker: Taker, terms: Terms, flaws: list[str]
-) -> bytes:
+def _packed(block: list[Placed], taker: Taker, terms: Terms, flaws: Flaws) -> bytes:
     packed = []
-    for index, (offset, line) in enumerate(block, number + 1):
+    for line in block:
         try:
-            request = read_line(line, MESSAGES[terms.kind], terms.line_bytes_max)
+            request = read_line(line.text, MESSAGES[terms.kind], terms.line_bytes_max)
             _check_model(request, terms)
         except LineFlaw as flaw:
-            flaws.append(f"Error on line {index}: {flaw}")
+            flaws.add(line.number, flaw)
         else:
-            packed.append(taker.pack(offset, request))
+            packed.append(taker.pack(line.offset, request))
     return b"".join(packed)
 
 

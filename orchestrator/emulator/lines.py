@@ -32,7 +32,11 @@ class Line(msgspec.Struct):
 
 
 class LineFlaw(Exception):
-    """Why the service refuses a line."""
+    """Why the service refuses a line. Of these it lists every one."""
+
+
+class NoRequest(LineFlaw):
+    """A line without a request: looked for once all lines are read, and only the first is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,18 @@ _line_decoder = msgspec.json.Decoder(Line)
 _any_decoder = msgspec.json.Decoder()
 
 
-def split(fd: int, size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield blocks of (offset, line) from a file, split on the newline byte only, never the
-    whole file at once.
-    """
-    at, rest = 0, b""
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A line with its number, from 1, and its offset in the file."""
+
+    number: int
+    offset: int
+    text: bytes
+
+
+def split(fd: int, size: int) -> Iterator[list[Placed]]:
+    """Yield blocks of lines from a file, split on the newline byte only, blank ones left out."""
+    at, number, rest = 0, 1, b""
     while at < size:
         block = os.pread(fd, min(BLOCK, size - at), at)
         if not block:
@@ -81,18 +92,17 @@ def split(fd: int, size: int) -> Iterator[list[tuple[int, bytes]]]:
         at += len(block)
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
-        yield _placed(lines, start)
-    if rest:
-        yield [(at - len(rest), rest)]
+        yield list(_placed(lines, number, start))
+        number += len(lines)
+    if rest and not rest.isspace():
+        yield [Placed(number, at - len(rest), rest)]
 
 
-def _placed(lines: list[bytes], start: int) -> list[tuple[int, bytes]]:
-    placed = []
-    for line in lines:
+def _placed(lines: list[bytes], number: int, start: int) -> Iterator[Placed]:
+    for index, line in enumerate(lines, number):
         if line and not line.isspace():
-            placed.append((start, line))
+            yield Placed(index, start, line)
         start += len(line) + 1
-    return placed
 
 
 def read_line(line: bytes, message: str, line_bytes_max: int = 0) -> Request:
@@ -103,7 +113,7 @@ def read_line(line: bytes, message: str, line_bytes_max: int = 0) -> Request:
         raise LineFlaw(f"line is too long: {len(line)} bytes, at most {line_bytes_max}")
     parts = _decoded(line)
     if bytes(parts.request) in _NOTHING:
-        raise LineFlaw("No request specified")
+        raise NoRequest("No request specified")
     raw = bytes(parts.request)
     tokens = quick_tokens(raw, KINDS[message])
     flaws = check(_any_decoder.decode(raw), message) if tokens is None else ()

@@ -202,18 +202,31 @@ class Results:
         if item.key is not None:
             identity["key"] = item.key
         content = item.content
-        response = content.get("response")
         draw = self._dice.number("order", self._job.number, made) if made % 8 == 0 else made
-        if response is not None and draw % 3:
-            names = list(response)
-            turn = draw % len(names)
-            content = {"response": {n: response[n] for n in (*names[turn:], *names[:turn])}}
+        if draw % 3 and "response" in content:
+            content = content | {"response": _turned(content["response"], draw)}
         shown = identity | content if draw % 8 == 5 else content | identity
         line = _encoder.encode(shown)
         if self._settings.unknowns.escape_line_separators:
             for mark, escaped in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029")):
                 line = line.replace(mark, escaped)
         return line
+
+
+def _turned(response: dict[str, Any], draw: int) -> dict[str, Any]:
+    """Turn the order of keys at each level: the service's order is no order."""
+    turned = _rotated(response, draw)
+    if "usageMetadata" in turned:
+        turned["usageMetadata"] = _rotated(turned["usageMetadata"], draw >> 1)
+    if "candidates" in turned:
+        turned["candidates"] = [_rotated(one, draw >> 2) for one in turned["candidates"]]
+    return turned
+
+
+def _rotated(fields: dict[str, Any], draw: int) -> dict[str, Any]:
+    names = list(fields)
+    turn = draw % len(names) if names else 0
+    return {name: fields[name] for name in (*names[turn:], *names[:turn])}
 
 
 class _Reader:

@@ -22,6 +22,7 @@ from orchestrator.emulator.faults import Call
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.refusals import Refusal
 from orchestrator.emulator.routes import route
+from orchestrator.emulator.uploaded import STATUS
 
 Handler = Callable[[Context], Awaitable[web.StreamResponse]]
 
@@ -32,11 +33,9 @@ HANDLERS: dict[str, Handler] = {
     **api_webhooks.HANDLERS,
     "files.upload": api_upload.upload,
 }
+VARY = ("Origin", "X-Origin", "Referer")
 API_HEADERS = (
     ("Server", "scaffolding on HTTPServer2"),
-    ("Vary", "Origin"),
-    ("Vary", "X-Origin"),
-    ("Vary", "Referer"),
     ("X-XSS-Protection", "0"),
     ("X-Frame-Options", "SAMEORIGIN"),
     ("X-Content-Type-Options", "nosniff"),
@@ -198,12 +197,19 @@ def _dress(context: Context, answer: web.StreamResponse) -> None:
         upload_id = context.request.query.get("upload_id")
         if upload_id is not None:
             answer.headers.setdefault("X-GUploader-UploadID", upload_id)
+        if answer.headers.get(STATUS) == "final":
+            _vary(answer)
         return
     answer.headers["Server-Timing"] = f"gfet4t7; dur={context.took_ms}"
-    for name, value in API_HEADERS:
-        answer.headers.add(name, value)
-    if isinstance(answer, web.Response) and answer.status == 200:
+    answer.headers.update(API_HEADERS)
+    _vary(answer)
+    if isinstance(answer, web.Response):
         answer.enable_chunked_encoding()
+
+
+def _vary(answer: web.StreamResponse) -> None:
+    for name in VARY:
+        answer.headers.add("Vary", name)
 
 
 def create_app(emulator: Emulator, *, log: Callable[[str], None] | None = None) -> web.Application:

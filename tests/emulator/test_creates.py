@@ -201,15 +201,16 @@ async def test_one_flawed_line_refuses_the_whole_file(
 
 
 async def test_every_flawed_line_is_named(there: World) -> None:
-    """Several bad lines are listed, each on a line of its own."""
-    file = await there.upload(jsonl([{"a": 1}, line("k"), b"{", {"b": 2}]))
+    """Several unreadable lines are listed, each on a line of its own, before any other flaw."""
+    wrong = {"request": {"temperature": 1}}
+    file = await there.upload(jsonl([wrong, line("k"), b"", b"{", {"no": "request"}, wrong]))
 
     answer = await there.call("POST", FLASH, {"batch": {"inputConfig": {"fileName": file["name"]}}})
 
     assert [text.split(":")[0] for text in answer.message.split("\n")] == [
         "Error on line 1",
-        "Error on line 3",
         "Error on line 4",
+        "Error on line 6",
     ]
 
 
