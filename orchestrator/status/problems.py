@@ -51,7 +51,12 @@ def problem(
     return web.Response(
         status=status,
         body=body.model_dump_json().encode(),
-        headers={"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store", **(headers or {})},
+        headers={
+            "Content-Type": PROBLEM_JSON,
+            "Cache-Control": "no-store",
+            "Server": "orchestrator",
+            **(headers or {}),
+        },
     )
 
 

@@ -110,6 +110,7 @@ async def test_what_is_not_http_is_a_problem_and_the_end(world, garbage, status)
 
         assert answer.split(b"\r\n")[0].split()[1] == status
         assert b"application/problem+json" in answer
+        assert b"aiohttp" not in answer
         assert await healthy(world)
 
 
