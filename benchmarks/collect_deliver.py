@@ -44,6 +44,7 @@ FLOORS = {"in-order": 0.5, "shuffled": 0.3}
 MEGABYTE = 1_000_000
 FOLDER = "set"
 KEY_DIGITS = 9
+UNBOUNDED = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Row:
     cpu_seconds: float
     ratio: float
     loop_lag_ms: float
+    worker_peak_mb: float
 
 
 _FRAME = b'{"key":"k%0*d","request":{"contents":[{"parts":[{"text":"%b"}]}]}}\n'
@@ -155,9 +157,9 @@ async def ours(
     work = WorkFolder(root / "work", InstallId("0" * 16), workers, parallel=many)
     outbox = FolderOutbox(root / "outbox", root, root / "work", workers, parallel=many)
     info = about(requests)
+    limits = Limits(inline_max_bytes=0, file_max_bytes=UNBOUNDED, requests_per_batch_max=UNBOUNDED)
     order = PlanOrder(
-        info.id, 1, [], Limits(inline_max_bytes=0, file_max_bytes=1 << 40), 1 << 40, 1 << 40,
-        None, 0.25, "generate", "m", 1,
+        info.id, 1, [], limits, UNBOUNDED, UNBOUNDED, None, 0.25, "generate", "m", 1
     )  # fmt: skip
     (plan,) = await work.plan(FOLDER, order)
     part: Part = part_of(info, 1, plan)
@@ -193,6 +195,12 @@ def _cpu() -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += (int(fields[11]) + int(fields[12])) / ticks
     return total
+
+
+def _peak(pid: int) -> int:
+    """Return the most bytes a process ever had resident, mapped pages of files included."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _children(pid: int) -> list[int]:
@@ -242,17 +250,22 @@ def measure(options: argparse.Namespace, line_bytes: int, order: str, workers: W
         cpu_seconds=best["cpu"],
         ratio=min(copies) / best["whole"],
         loop_lag_ms=1000 * max(one["lag"] for one in rounds),
+        worker_peak_mb=max(map(_peak, _children(os.getpid())), default=0) / MEGABYTE,
     )
 
 
 def show(rows: Sequence[Row]) -> None:
     """Print a table."""
-    print("line B   order      lines      MB   cp+fsync s  join s  deliver s  CPU s  ratio  lag ms")
+    print(
+        "line B   order      lines      MB   cp+fsync s  join s  deliver s  CPU s  ratio  lag ms"
+        "  worker MB"
+    )
     for row in rows:
         print(
             f"{row.line_bytes:6}   {row.order:9} {row.lines:8} {row.megabytes:7.0f} "
             f"{row.copy_seconds:10.2f} {row.join_seconds:8.2f} {row.deliver_seconds:9.2f} "
-            f"{row.cpu_seconds:7.2f} {row.ratio:6.2f} {row.loop_lag_ms:7.1f}"
+            f"{row.cpu_seconds:7.2f} {row.ratio:6.2f} {row.loop_lag_ms:7.1f} "
+            f"{row.worker_peak_mb:10.0f}"
         )
 
 

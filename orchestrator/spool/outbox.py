@@ -6,6 +6,7 @@ first run were removed. A delivery that is repeated writes the same bytes again.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,14 @@ from orchestrator.spool.results import Origin, Stretch, WrongResults
 
 MEASURED = 1 << 22  # requests whose lines one call measures
 RESULTS = "results.jsonl"
+MATRIX = "embeddings.npy"
 PARTS = "parts"
+NONE = "none"
 
 
 class _Options(msgspec.Struct):
-    compress: str | None = None
-    compact: str | None = None
+    compress: str = NONE
+    compact: str = NONE
 
 
 class _Told(msgspec.Struct):
@@ -89,28 +92,46 @@ class FolderOutbox:
         self, info: SetInfo, summary: Mapping[str, object], origin: Origin, folder: Path
     ) -> bytes:
         options = msgspec.json.decode(info.options, type=_Options)
+        compact = options.compact if info.kind == "embed" else NONE
         self._progress[info.id] = 0.0
         try:
             stretches = await self._measure(info, origin)
-            files = {}
-            name = RESULTS if options.compress is None else f"{RESULTS}.{options.compress}"
-            with publish.growing(folder, name, info.id) as target:
-                if options.compress is None:
-                    await self._fill(info, origin, stretches, target)
-                    # While one worker reads it, another makes the kernel write it out.
-                    files[name], _ = await self._calls.both(
-                        partial(publish.digest, target), partial(atomic.fsync_path, target)
-                    )
-                else:
-                    files[name] = await self._calls.one(
-                        result_files.write_packed, origin, info.requests, target, options.compress
-                    )
-            _check(info, files[name], stretches)
+            if options.compress == compact == NONE:
+                files = await self._write_plain(info, origin, folder, stretches)
+            else:
+                files = await self._write_stream(info, origin, folder, options.compress, compact)
+            _check(info, next(iter(files.values())), stretches)
             for part in sorted((folder / PARTS).glob("*.jsonl")):
                 files[f"{PARTS}/{part.name}"] = await self._calls.one(publish.digest, part)
         finally:
             del self._progress[info.id]
         return publish.conclude(folder, _summary(info, summary, stretches, files))
+
+    async def _write_plain(
+        self, info: SetInfo, origin: Origin, folder: Path, stretches: Sequence[Stretch]
+    ) -> dict[str, Published]:
+        with publish.growing(folder, RESULTS, info.id) as target:
+            await self._fill(info, origin, stretches, target)
+            # While one worker reads it, another makes the kernel write it out.
+            written, _ = await self._calls.both(
+                partial(publish.digest, target), partial(atomic.fsync_path, target)
+            )
+        return {RESULTS: written}
+
+    async def _write_stream(
+        self, info: SetInfo, origin: Origin, folder: Path, compress: str, compact: str
+    ) -> dict[str, Published]:
+        name = RESULTS if compress == NONE else f"{RESULTS}.{compress}"
+        with ExitStack() as stack:
+            target = stack.enter_context(publish.growing(folder, name, info.id))
+            matrix: Path | str = compact
+            if compact == "npy":
+                matrix = stack.enter_context(publish.growing(folder, MATRIX, info.id))
+            written = await self._calls.one(
+                result_files.write_stream, origin, info.requests, target, compress, matrix
+            )
+        files = {name: written["results"]}
+        return files | {MATRIX: written["matrix"]} if "matrix" in written else files
 
     async def _measure(self, info: SetInfo, origin: Origin) -> list[Stretch]:
         """Measure all results; what the stretches before it come to is each one's place."""

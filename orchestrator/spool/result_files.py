@@ -7,7 +7,7 @@ file at once, each at its place. All of it runs in workers and can be repeated.
 import gzip
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from orchestrator.domain.join import LOW
 from orchestrator.domain.layout import Settled
 from orchestrator.domain.planning import ordinals_of
 from orchestrator.spool import atomic, source
+from orchestrator.spool.matrix import Matrix, in_base64
 from orchestrator.spool.plan import read_runs
 from orchestrator.spool.publish import Published, digest
-from orchestrator.spool.results import Origin, Results, Stretch, WrongResults
+from orchestrator.spool.results import Change, Origin, Results, Stretch, WrongResults
 
 STRETCH = 1 << 16  # requests whose lines one call writes
 GZIP_LEVEL = 6
@@ -62,22 +63,32 @@ def write_part(origin: Origin, part: Part, target: Path) -> None:
                 atomic.write_all(file, text, target)
 
 
-def write_packed(origin: Origin, requests: int, target: Path, how: str) -> Published:
-    """Write all results compressed, as one stream; the lines are those inside it.
+def write_stream(
+    origin: Origin, requests: int, target: Path, compress: str, matrix: Path | str
+) -> dict[str, Published]:
+    """Write all results as one stream, compressed or with compact embeddings or both.
 
-    Runs in a worker; repeatable. One stream, because many readers stop at the end of the first.
+    `matrix` is a file for them, or "base64" or "none". Returns what was written under "results"
+    (the lines are those inside it) and, if there is one, "matrix" (its rows). Runs in a worker;
+    repeatable. One stream, because many readers stop at the end of the first.
     """
     lines = 0
-    with (
-        Results(origin) as results,
-        _opened(target) as file,
-        _packer(how, file, target) as stream,
-    ):
+    with ExitStack() as stack:
+        results = stack.enter_context(Results(origin))
+        change: Change | None = in_base64 if matrix == "base64" else None
+        if isinstance(matrix, Path):
+            change = stack.enter_context(Matrix.of(results, matrix, requests))
+        file = stack.enter_context(_opened(target))
+        stream = stack.enter_context(_packer(compress, file, target))
         for start in range(0, requests, STRETCH):
-            for text in results.texts(np.arange(start, min(start + STRETCH, requests))):
+            ordinals = np.arange(start, min(start + STRETCH, requests))
+            for text in results.texts(ordinals, change):
                 stream.write(text)
                 lines += text.count(b"\n")
-    return replace(digest(target), lines=lines)
+    files = {"results": replace(digest(target), lines=lines)}
+    if isinstance(matrix, Path):
+        files["matrix"] = replace(digest(matrix), lines=requests)
+    return files
 
 
 @contextmanager
@@ -106,9 +117,11 @@ class _Into:
 
 @contextmanager
 def _packer(how: str, file: int, path: Path) -> Iterator[Any]:
-    os.truncate(file, 0)
+    atomic.truncate(file, 0, path)
     into: Any = _Into(file, path)
     match how:
+        case "none":
+            yield into
         case "gz":
             with gzip.GzipFile("", "wb", GZIP_LEVEL, into, mtime=0) as stream:
                 yield stream
@@ -116,4 +129,4 @@ def _packer(how: str, file: int, path: Path) -> Iterator[Any]:
             with ZstdCompressor(level=ZSTD_LEVEL).stream_writer(into, closefd=False) as stream:
                 yield stream
         case _:
-            raise ValueError(f"results cannot be compressed as {how!r}: gz or zst")
+            raise ValueError(f"results cannot be compressed as {how!r}: none, gz or zst")

@@ -4,12 +4,12 @@ Trouble: an answer that is no longer there, or a request that is still open, end
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -25,8 +25,11 @@ from orchestrator.spool.source import Rows, Source
 
 BUNDLE_BYTES = 1 << 18  # lines made in one go
 BUNDLE_LINES = 1 << 11
+CHUNK = 1 << 20
 KEY_GAP_MAX = 1 << 11  # between two keys of the source; wider ones are read one by one
 ANSWER_GAP_MAX = 1 << 8  # between two answers: the frame around them
+
+Change: TypeAlias = Callable[[int, bytes], bytes]
 
 _RESPONSE = b'{"key":%b,"response":%b}\n'
 _ERROR = b'{"key":%b,"error":%b}\n'
@@ -92,16 +95,34 @@ class Results:
         size += sum(len(text) for text in self.texts(bad))
         return Stretch(lo, hi, size, len(good), len(bad))
 
-    def texts(self, ordinals: Int64s) -> Iterator[bytes]:
-        """Yield the result lines of some requests, in their order, many at a time."""
+    def first_response(self) -> bytes | None:
+        """Return the first response that there is, None if all came out as errors."""
+        for start in range(0, len(self._states), CHUNK):
+            found = np.flatnonzero(self._states[start : start + CHUNK] & LOW == Settled.RESPONSE)
+            if len(found):
+                return self._values(found[:1].astype(np.int64) + start)[0]
+        return None
+
+    def texts(self, ordinals: Int64s, change: Change | None = None) -> Iterator[bytes]:
+        """Yield the result lines of some requests, in their order, many at a time.
+
+        `change` makes another response of each: called with the ordinal and the JSON, in order.
+        """
         sizes = self._answers["length"][ordinals].astype(np.int64)
         for begin, end in split_by_bytes(sizes, BUNDLE_BYTES, BUNDLE_LINES):
-            yield self._text(ordinals[begin:end])
+            yield self._text(ordinals[begin:end], change)
 
-    def _text(self, ordinals: Int64s) -> bytes:
+    def _text(self, ordinals: Int64s, change: Change | None) -> bytes:
         settled = self._settled(ordinals)
         keys = self._keys(self._lines[ordinals], ordinals)
         values = self._values(ordinals[settled != Settled.FLAWED])
+        if change is not None:
+            answered = (settled == Settled.RESPONSE)[settled != Settled.FLAWED].tolist()
+            numbers = ordinals[settled != Settled.FLAWED].tolist()
+            values = [
+                change(number, value) if is_response else value
+                for number, value, is_response in zip(numbers, values, answered, strict=True)
+            ]
         if (settled == Settled.RESPONSE).all():
             return _response_lines(keys, values)
         answers = iter(values)

@@ -1,12 +1,15 @@
 """Delivery: whose folder it is, what lies in it, and that a repeat changes nothing."""
 
+import base64
 import gzip
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from zstandard import ZstdDecompressor
 
@@ -186,6 +189,46 @@ async def test_results_may_be_compressed(tmp_path: Path, outbox: FolderOutbox, h
     assert unpacked == (tmp_path / "outbox/plain/results.jsonl").read_bytes()
     told = _summary(tmp_path)["files"][f"results.jsonl.{how}"]
     assert (told["bytes"], told["lines"]) == (len(packed), 50)
+
+
+@pytest.mark.parametrize("compact", ["base64", "npy"])
+async def test_embeddings_may_be_compact(
+    tmp_path: Path, outbox: FolderOutbox, compact: str
+) -> None:
+    """By option vectors are float32, in base64 or as rows of a matrix; nothing else is lost."""
+    sets.written(tmp_path / "work", sets.plain(5))
+    work = sets.opened(tmp_path / "work")
+    (plan,) = await work.plan(FOLDER, sets.order(kind="embed"))
+    batch = sets.part(plan)
+    vectors = {1: [0.25, -1.5], 2: [3.0, 1e-3], 4: [1.0, 2.0, 3.0]}
+    lines = [
+        json.dumps({"response": {"embedding": {"values": v}, "tokenCount": "4"}, "key": str(n)})
+        for n, v in vectors.items()
+    ]
+    told = "\n".join(lines).encode() + b"\n" + sets.failed(0) + sets.failed(3)
+    await sets.collected(work, batch, told)
+    await work.join(FOLDER, sets.join_order(batch))
+    info = replace(sets.info(5, options=json.dumps({"compact": compact})), kind="embed")
+
+    delivery = await outbox.publish(info, {}, None)
+
+    assert (delivery.totals.answered, delivery.totals.failed) == (3, 2)
+    found = sets.results(tmp_path / "outbox/done/results.jsonl")
+    answers: list[Any] = [found[n]["response"] for n in vectors]
+    assert [answer["tokenCount"] for answer in answers] == ["4"] * 3
+    embeddings = [answer["embedding"] for answer in answers]
+    if compact == "base64":
+        assert [
+            np.frombuffer(base64.b64decode(one["values_base64"]), "<f4").tolist()
+            for one in embeddings
+        ] == [np.array(vector, "<f4").tolist() for vector in vectors.values()]
+    else:
+        assert embeddings == [{"row": 1}, {"row": 2}, {"values": [1.0, 2.0, 3.0]}]
+        matrix = np.load(tmp_path / "outbox/done/embeddings.npy")
+        assert matrix.shape == (5, 2)
+        assert matrix[1:3].tolist() == np.array([vectors[1], vectors[2]], "<f4").tolist()
+        assert np.isnan(matrix[[0, 3, 4]]).all()
+        assert _summary(tmp_path)["files"]["embeddings.npy"]["lines"] == 5
 
 
 async def test_an_open_request_is_never_delivered(tmp_path: Path, outbox: FolderOutbox) -> None:
