@@ -77,7 +77,7 @@ def composed(folder: Path, part: Part, offset: int) -> Iterator[bytes]:
     fragments = read_fragments(folder)
     lines, added = np.asarray(open_lines(folder)), filled_bytes(fragments)
     end_of_items = part.wire_bytes - len(frame.closing) + len(frame.between)
-    with Source(folder) as source:
+    with _opened(folder) as source:
         requests = _Requests(source, fragments)
         yield from _from(frame.opening, 0, offset)
         at = len(frame.opening)
@@ -97,6 +97,15 @@ def composed(folder: Path, part: Part, offset: int) -> Iterator[bytes]:
                         item = item[: len(item) - len(frame.between)] + frame.closing
                     yield from _from(item, start, offset)
             at = int(ends[-1])
+
+
+def _opened(folder: Path) -> Source:
+    try:
+        return Source(folder)
+    except FileNotFoundError as error:
+        raise SourceChanged(
+            f"{error.filename} is gone; nothing more is sent from it: drop the file again"
+        ) from error
 
 
 def _bundles(ends: Int64s, at: int, offset: int) -> Iterator[tuple[int, int]]:

@@ -69,6 +69,17 @@ def mark_path(folder: Path, token: IdempotencyKey) -> Path:
     return folder / "plan" / f"{token}.sent"
 
 
+def mark(folder: Path, token: IdempotencyKey) -> None:
+    """Leave the mark, durably."""
+    atomic.write_file(mark_path(folder, token), b"", PLAN_MODE)
+
+
+def unmark(folder: Path, token: IdempotencyKey) -> None:
+    """Take the mark away, durably."""
+    atomic.unlink(mark_path(folder, token), missing_ok=True)
+    atomic.fsync_dir(folder / "plan")
+
+
 def plans(folder: Path) -> Mapping[IdempotencyKey, PartPlan]:
     """Return all plan files of a set."""
     try:

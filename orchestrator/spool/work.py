@@ -19,7 +19,7 @@ from orchestrator.ports import (
     PartPlan,
     PlanOrder,
 )
-from orchestrator.spool import answer_files, answers, atomic, plan, settling
+from orchestrator.spool import answer_files, answers, plan, settling
 from orchestrator.spool.answer_files import PartFile
 from orchestrator.spool.answers import Scanned
 from orchestrator.spool.body import ComposedBody
@@ -73,17 +73,15 @@ class WorkFolder:
 
     async def planned(self, folder: str) -> Mapping[IdempotencyKey, PartPlan]:
         """Return every plan file that lies in a set's folder."""
-        return plan.plans(self._root / folder)
+        return await self._calls.one(plan.plans, self._root / folder)
 
     async def mark_sent(self, folder: str, token: IdempotencyKey) -> None:
         """Leave a durable mark beside the plan that a create is about to be sent."""
-        atomic.write_file(plan.mark_path(self._root / folder, token), b"", plan.PLAN_MODE)
+        await self._calls.one(plan.mark, self._root / folder, token)
 
     async def unmark_sent(self, folder: str, token: IdempotencyKey) -> None:
         """Take the mark back: the create was certainly not carried out."""
-        mark = plan.mark_path(self._root / folder, token)
-        atomic.unlink(mark, missing_ok=True)
-        atomic.fsync_dir(mark.parent)
+        await self._calls.one(plan.unmark, self._root / folder, token)
 
     async def sent(self, folder: str, token: IdempotencyKey) -> bool:
         """Tell whether the mark is there; a rolled-back ledger does not know of it."""
@@ -121,7 +119,7 @@ class WorkFolder:
 
     async def drop_answers(self, folder: str, token: IdempotencyKey) -> None:
         """Throw away answers that turned out not to be whole."""
-        answer_files.drop(self._root / folder, token)
+        await self._calls.one(answer_files.drop, self._root / folder, token)
 
     async def join(self, folder: str, order: JoinOrder) -> JoinReport:
         """Pair answers with ordinals and write the index, durably; repeatable.

@@ -90,6 +90,17 @@ async def test_a_changed_source_is_not_sent(tmp_path: Path) -> None:
         await _sent(work, sets.part(plan))
 
 
+async def test_a_source_that_is_gone_is_not_sent(tmp_path: Path) -> None:
+    """A source that somebody removed is told as one that has changed."""
+    folder = sets.written(tmp_path, sets.plain(3))
+    work = sets.opened(tmp_path)
+    (plan,) = await work.plan(FOLDER, sets.order())
+    (folder / source.INPUT).unlink()
+
+    with pytest.raises(SourceChanged, match="drop the file again"):
+        await _sent(work, sets.part(plan))
+
+
 async def test_answers_in_any_order_and_form_are_delivered_in_input_order(tmp_path: Path) -> None:
     """Each line of the results is the answer to its own request, under the user's own key."""
     lines = sets.plain(40)
