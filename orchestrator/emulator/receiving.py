@@ -8,6 +8,7 @@ Hashing is what an upload waits for. It is done in place, so that nothing depend
 import asyncio
 import hashlib
 import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from orchestrator.emulator.context import Context
 from orchestrator.emulator.file import Session
 
 REHASH_BYTES = 1 << 20
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 4 << 20
 BATCHES_MAX = 8
 THREAD_BYTES_MIN = 4 << 20
 
@@ -56,7 +57,7 @@ class Beside:
         self._digest = hashlib.sha256()
         self._batch: list[bytes] = []
         self._size = 0
-        self._running: list[Future[None]] = []
+        self._running: deque[Future[None]] = deque()
 
     async def update(self, piece: bytes) -> None:
         """Take a piece; waits only when hashing has fallen too far behind."""
@@ -64,16 +65,21 @@ class Beside:
         self._size += len(piece)
         if self._size >= BATCH_BYTES:
             self._send()
-            if len(self._running) > BATCHES_MAX:
-                await asyncio.wrap_future(self._running.pop(0))
+            await self._keep_up()
 
     async def hexdigest(self) -> str:
         """Say the digest of all pieces."""
         self._send()
-        for running in self._running:
-            await asyncio.wrap_future(running)
-        self._running = []
+        while self._running:
+            await asyncio.wrap_future(self._running.popleft())
         return self._digest.hexdigest()
+
+    async def _keep_up(self) -> None:
+        """Forget what is hashed; wait only for what is too far behind, for a wait is dear."""
+        while self._running and self._running[0].done():
+            self._running.popleft().result()
+        while len(self._running) > BATCHES_MAX:
+            await asyncio.wrap_future(self._running.popleft())
 
     def _send(self) -> None:
         batch, self._batch, self._size = self._batch, [], 0
@@ -115,7 +121,7 @@ async def receive(context: Context, session: Session) -> bool:
 
 async def _copy(context: Context, session: Session, fd: int, limit: int | None) -> bool:
     turn, digest = session.turn, session.digest
-    async for piece in context.request.content.iter_any():
+    async for piece, _ in context.request.content.iter_chunks():
         if session.turn != turn:
             return False
         taken = piece if limit is None else piece[: limit - session.received]
