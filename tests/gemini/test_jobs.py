@@ -220,3 +220,15 @@ async def test_gzip_is_read_though_it_was_not_asked_for() -> None:
 
     assert isinstance(seen, JobSnapshot)
     assert seen.state is JobState.RUNNING
+
+
+async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key goes to the configured address only, whatever the environment says."""
+    async with scripted(RUNNING) as proxy, scripted(RUNNING) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.base_url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with client(server.base_url) as gemini:
+            await gemini.jobs.look(JOB)
+
+        assert (proxy.connections, server.connections) == (0, 1)

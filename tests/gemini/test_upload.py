@@ -275,7 +275,7 @@ async def test_a_transient_fault_keeps_the_session(reply: Reply, during: str) ->
         session = MemorySession(session_url(server) if during == "query" else None)
         before = [begin(server)] if during == "chunk" else []
         with pytest.raises(Unavailable) as caught:
-            await upload(server, *before, reply, session=session)
+            await upload(server, *before, reply, NOT_THERE, begin(server), final(), session=session)
 
         assert session.url is not None
         assert not isinstance(caught.value, Blocked)
