@@ -1,33 +1,36 @@
 """The kinds of columns that the ledger is made of, for SQLite and PostgreSQL alike."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy import BigInteger, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 # SQLite counts up only for INTEGER PRIMARY KEY.
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Time(TypeDecorator[datetime]):
-    """An aware moment, in UTC on the way in and out; SQLite forgets the zone."""
+    """An aware moment, kept as microseconds since 1970: a third of a text's size, on any engine.
 
-    impl = DateTime(timezone=True)
+    `datetime(at / 1000000, 'unixepoch')` reads it by hand.
+    """
+
+    impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Refuse a naive time: nobody knows when it was."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC)
+        return (value - EPOCH) // MICROSECOND
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the moment its zone again."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Make it a moment in UTC again."""
+        return None if value is None else EPOCH + value * MICROSECOND
 
 
 class Words(TypeDecorator[str]):

@@ -25,6 +25,7 @@ from orchestrator.domain.batches import confirm, intend
 from orchestrator.domain.ids import JobName
 from orchestrator.domain.request_sets import Flags, Received
 from orchestrator.store.codecs import batch_row, flags_row, set_row
+from orchestrator.store.columns import EPOCH, MICROSECOND
 from orchestrator.store.schema import metadata
 from orchestrator.store.tables import batches, events, request_sets, retired_sets
 from orchestrator.store.transitions import _MOVE_BATCH, was
@@ -103,7 +104,7 @@ def literal(value: object) -> str:
         case bool() | int():
             return str(value)
         case datetime():
-            return f"'{value.isoformat()}'"
+            return str((value - EPOCH) // MICROSECOND)
         case _:
             return "'" + str(value).replace("'", "''") + "'"
 
