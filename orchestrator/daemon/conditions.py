@@ -14,6 +14,7 @@ SPACE = "space"
 REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
     SPACE: "free some space; work goes on by itself",
+    "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
     "slow": "nothing is lost: the service ends a job after 48 h and it is then sent again; "
     "`orchestrator cancel SET` if you do not want to wait",
 }

@@ -108,8 +108,11 @@ class Watch:
             self.memory.failures += 1
             wait = backoff(self.retry, self.memory.failures, self.ids.jitter())
             self.project.backed_off(max(wait, error.retry_after or wait))
+            if self.memory.failures > 1:  # once is weather
+                self.project.report("unreachable", "", f"the service cannot be asked: {error}")
             return None
         self.memory.failures = 0
+        self.project.report("unreachable", "", None)
         await self.project.accepted("list")
         return scan
 
