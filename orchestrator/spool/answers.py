@@ -15,7 +15,6 @@ import numpy as np
 
 from orchestrator.domain.answers import (
     FOUND,
-    NO_KEY,
     NOT_JSON,
     NOT_UTF8,
     TOO_LONG,
@@ -49,10 +48,14 @@ def _found_path(folder: Path, token: IdempotencyKey, number: int) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What one byte range told, besides its findings; `cut_short`: it ends within a line."""
+    """What one byte range told, besides its findings.
+
+    `broken`: a line is no JSON, as when a download was cut short or a disk lost what it held. The
+    service may have it whole.
+    """
 
     usage: Usage
-    cut_short: bool
+    broken: bool
 
 
 def ranges(size: int) -> list[tuple[int, int]]:
@@ -66,37 +69,33 @@ def scan_range(
     folder: Path, token: IdempotencyKey, number: int, span: tuple[int, int], line_bytes_max: int
 ) -> Scanned:
     """Read the lines that begin in a byte range; leaves the findings. Runs in a worker."""
-    usage, cut_short = Usage(), False
+    usage, broken = Usage(), False
     target = _found_path(folder, token, number)
     answers = atomic.open_read(answer_files.kept_path(folder, token))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     scratch = os.open(target, flags, ANSWERS_MODE)
     try:
-        for reading, ended in _readings(answers, span, line_bytes_max):
+        for reading in _readings(answers, span, line_bytes_max):
             usage += reading.usage
-            cut_short |= not ended and _is_unreadable(reading.found[-1:])
-            cut_short |= _is_unreadable(reading.found[reading.found["ordinal"] == NO_KEY])
+            broken |= _is_unreadable(reading.found)
             atomic.write_all(scratch, reading.found.tobytes(), target)
     finally:
         os.close(scratch)
         os.close(answers)
-    return Scanned(usage, cut_short)
+    return Scanned(usage, broken)
 
 
 def _is_unreadable(found: Found) -> bool:
     return bool(np.isin(found["code"], (NOT_JSON, NOT_UTF8)).any())
 
 
-def _readings(
-    answers: int, span: tuple[int, int], line_bytes_max: int
-) -> Iterator[tuple[Reading, bool]]:
-    """Yield what the lines are, and whether the last of them ends in a newline."""
+def _readings(answers: int, span: tuple[int, int], line_bytes_max: int) -> Iterator[Reading]:
+    """Yield what the lines are."""
     for at, size in _whole_lines(answers, span):
         if size > line_bytes_max:
-            yield Reading(_too_long(answers, at, size), Usage()), True
-            continue
-        lines = _read(answers, at, size)
-        yield read_lines(lines, at), lines.endswith(b"\n")
+            yield Reading(_too_long(answers, at, size), Usage())
+        else:
+            yield read_lines(_read(answers, at, size), at)
 
 
 def _whole_lines(answers: int, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -148,7 +147,7 @@ def _read(file: int, offset: int, size: int) -> bytes:
 def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanned) -> JoinReport:
     """Settle by the findings of all ranges. Runs in a worker; repeatable.
 
-    Answers that look cut short or lack some settle nothing, unless they are to be taken as they
+    Answers that are broken or lack some settle nothing, unless they are to be taken as they
     are or were joined before; nor do answers that hold strangers.
     """
     part = order.part
@@ -156,7 +155,7 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
     counting = Counting(Places(runs))
     for found in _findings(folder, part.token, numbers):
         counting.first(found)
-    whole = not scanned.cut_short and not counting.missing().any()
+    whole = not scanned.broken and not counting.missing().any()
     whole = whole or order.as_it_is or answer_files.were_joined(folder, part.token)
     report = JoinReport(
         tally=Tally(missing=counting.places.count),

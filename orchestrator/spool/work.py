@@ -135,7 +135,7 @@ class WorkFolder:
             ]
         )
         whole = Scanned(
-            sum((one.usage for one in scanned), Usage()), any(one.cut_short for one in scanned)
+            sum((one.usage for one in scanned), Usage()), any(one.broken for one in scanned)
         )
         report = await self._calls.one(answers.settle_answers, place, order, len(spans), whole)
         answers.clear_findings(place, token, len(spans))

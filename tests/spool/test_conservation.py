@@ -114,6 +114,10 @@ def _outbox(root: Path) -> FolderOutbox:
     return FolderOutbox(root / "outbox", root / "rejected", root / "work", Inline())
 
 
+def _results(root: Path) -> bytes:
+    return (root / "outbox" / "done" / "results.jsonl").read_bytes()
+
+
 def _fates(root: Path) -> list[str]:
     found = sets.results(root / "outbox" / "done" / "results.jsonl")
     assert [line["key"] for line in found] == [f"k{n}" for n in range(COUNT)]
@@ -142,13 +146,17 @@ class _Death(Exception):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_death_at_any_effect_changes_nothing(tmp_path: Path, moment: str) -> None:
-    """Killed before or after the n-th effect on the disk, for every n: the results are the same."""
+    """Killed before or after any effect on the disk, each in turn: not a byte comes out other."""
     world = World(
         [EVENTS[:6] * 2, EVENTS[::-1][:6] * 2, ["response", "missing", "retryable"] * 4],
         7,
         400,
     )
     expected = [world.fate(n) for n in range(COUNT)]
+    sets.written(tmp_path / "calm" / "work", sets.plain(COUNT))
+    await _whole_life(tmp_path / "calm", world)
+    await _outbox(tmp_path / "calm").publish(sets.info(COUNT), {}, None)
+    undisturbed = _results(tmp_path / "calm")
     deaths = 0
     while True:
         root = tmp_path / str(deaths)
@@ -176,5 +184,6 @@ async def test_a_death_at_any_effect_changes_nothing(tmp_path: Path, moment: str
         delivery = await outbox.publish(sets.info(COUNT), {}, None)
         assert delivery.totals.answered == expected.count("response")
         assert _fates(root) == expected
+        assert _results(root) == undisturbed
         deaths += 1
     assert deaths > 50

@@ -1,15 +1,19 @@
 """Requests that settle, or go back to the pool, without an answer."""
 
 import stat
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from orchestrator.domain.answers import FOUND
 from orchestrator.domain.batches import Part
-from orchestrator.domain.ids import Ordinal
+from orchestrator.domain.ids import IdempotencyKey, Ordinal
 from orchestrator.domain.layout import GENERATION_SHIFT
 from orchestrator.domain.policy import Limits
-from orchestrator.spool import source
+from orchestrator.spool import answer_files, answers, source
 from orchestrator.spool.outbox import FolderOutbox
 from orchestrator.spool.pool import Inline
 from orchestrator.spool.work import WorkFolder
@@ -208,6 +212,48 @@ async def test_torn_answers_settle_nothing_until_told(tmp_path: Path, torn: byte
     assert (first.whole, untouched, gone) == (False, 6, False)
     assert (second.whole, second.tally.answered, second.tally.missing) == (True, 5, 1)
     assert await work.open_count(FOLDER) == 1
+
+
+async def test_a_broken_line_is_asked_for_again_before_it_is_an_error(tmp_path: Path) -> None:
+    """What a disk lost of one answer the service still has: only the last try takes it as it is."""
+    work, batch = await _planned(tmp_path)
+    told = b"".join(map(sets.answered, range(6)))
+    hurt = told.replace(b"yes 2", b"\x00\x00\x00\x00\x00")
+    await sets.collected(work, batch, hurt)
+    first = await work.join(FOLDER, sets.join_order(batch))
+    await work.drop_answers(FOLDER, batch.token)
+    await sets.collected(work, batch, told)
+
+    second = await work.join(FOLDER, sets.join_order(batch))
+
+    assert (first.whole, first.malformed) == (False, 1)
+    assert (second.whole, second.tally.answered) == (True, 6)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 5000)), st.sets(st.integers(0, 700_000), max_size=5))
+async def test_each_line_is_read_once_however_the_ranges_are_cut(
+    tmp_path_factory: pytest.TempPathFactory, fillers: list[int], cuts: set[int]
+) -> None:
+    """A line belongs to the range in which it begins, wherever the ranges end."""
+    root = tmp_path_factory.mktemp("ranges")
+    token = IdempotencyKey("orc1-abcde-abcdefghij-1-abcdefghij")
+    lengths = [300_000, *fillers, 10]
+    frame = b'{"response":{"t":"%b"},"key":"%d"}\n'
+    data = b"".join(frame % (b"x" * size, n) for n, size in enumerate(lengths))
+    answer_files.sink(root, token).append(data)
+    answer_files.keep(root, token)
+    bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+
+    for number, span in enumerate(pairwise(bounds)):
+        assert not answers.scan_range(root, token, number, span, 1 << 20).broken
+
+    found = [
+        np.fromfile(root / "answers" / f".{token}.found-{number}", FOUND)
+        for number in range(len(bounds) - 1)
+    ]
+    assert np.concatenate(found)["ordinal"].tolist() == list(range(len(lengths)))
+    assert sum(one["length"].sum() for one in found) == sum(lengths) + 8 * len(lengths)
 
 
 async def test_strangers_among_the_answers_settle_nothing(tmp_path: Path) -> None:
