@@ -34,12 +34,17 @@ CLIENT_ONLY = frozenset(
     }
 )
 
-_UNDERSCORED = re.compile(r"_([a-z0-9])")
+_UNDERSCORED = re.compile(r"_([a-z])")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def camel(name: str) -> str:
-    """Return the camelCase spelling of a field's name; the service takes both spellings."""
+    """Return the camelCase spelling of a field's name, if it is in snake_case.
+
+    The service takes both spellings, and no mixture.
+    """
+    if name != name.lower():
+        return name
     return _UNDERSCORED.sub(lambda match: match[1].upper(), name)
 
 
@@ -106,3 +111,9 @@ def as_contents(fields: Mapping[str, bytes]) -> dict[str, bytes]:
     if changed.get("contents", b"")[:1] == b'"':
         changed["contents"] = b'[{"parts":[{"text":' + changed["contents"] + b'}],"role":"user"}]'
     return changed
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the ways in which the service takes a field's camelCase name."""
+    snake = re.sub("[A-Z]", lambda match: "_" + match[0].lower(), name)
+    return (name,) if snake == name else (name, snake)

@@ -18,6 +18,7 @@ import msgspec
 
 from orchestrator.domain import strictness
 from orchestrator.domain.batches import Kind
+from orchestrator.domain.fields import CONTENTS
 from orchestrator.domain.layout import KEY_BYTES_MAX
 from orchestrator.domain.placing import (
     as_contents,
@@ -40,16 +41,18 @@ class Rules:
     """How the lines of one set are to be read.
 
     `defaults` are raw JSON values by camelCase name; bit i of an entry's flags is the i-th.
+    `shape` says what a misspelt or misplaced field is.
     """
 
     kind: Kind
     model: str
     defaults: Mapping[str, bytes]
+    shape: str = "off"  # "off" | "warn" | "flaw"
 
     @property
     def contents(self) -> str:
         """The one field that a request of this kind cannot do without."""
-        return "content" if self.kind == "embed" else "contents"
+        return CONTENTS[self.kind]
 
 
 class Entry(NamedTuple):

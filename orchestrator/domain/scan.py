@@ -1,7 +1,7 @@
 """Whole lines of a source → their index rows, flaws and key hashes.
 
 A `Scanner` is given pieces that end with a line feed (or the file), one after the other. It holds
-nothing but counts, so memory is that of one piece.
+nothing but counts, so memory is a few times that of one piece.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain import keys
+from orchestrator.domain import keys, long_lines, shapes, usual
 from orchestrator.domain.layout import FLAWED, LINE, SIDE
+from orchestrator.domain.parsing import Parser
 from orchestrator.domain.requests import Entry, Rules, read_line
 from orchestrator.domain.strictness import Flaw
+from orchestrator.domain.usual import Lines, Spans
 
 BOM = b"\xef\xbb\xbf"
+LONG_BYTES = 1 << 13  # of a line, on average
 PLACE = np.dtype([("line", "<u4"), ("offset", "<u8")])  # line from 0 at the scanner's beginning
 
 
@@ -56,82 +59,152 @@ class Scanner:
         self.rows = 0
         self.keyless = 0
         self.side_bytes = 0
+        self._layout = usual.LAYOUTS[0]
+        self._padded = np.zeros(0, np.uint8)
+        self._parser = Parser(rules)
+        self._checker = shapes.Checker(rules.kind)
 
-    def read(self, data: bytes, offset: int) -> Piece:
-        """Read a piece of whole lines that lies at `offset` in the source."""
-        piece = _Building(self, [])
-        at = len(BOM) if offset == 0 and data.startswith(BOM) else 0
-        while at < len(data):
-            end = data.find(b"\n", at)
-            stop = len(data) if end < 0 else end
-            piece.add(data[at:stop], offset + at)
-            self.lines += 1
-            at = stop + 1
-        return piece.done()
+    def read(self, data: bytes, offset: int, size: int | None = None) -> Piece:
+        """Read whole lines that lie at `offset` in the source: the first `size` bytes of `data`."""
+        size = len(data) if size is None else size
+        view = memoryview(data)[:size]
+        padded: usual.Bytes | None = None
+        if size > LONG_BYTES and data.count(b"\n", 0, 8 * LONG_BYTES) < 8:
+            lines = long_lines.cut(data, size)
+            spans = long_lines.find_spans(data, lines, self.line_bytes_max)
+        else:
+            padded = self._pad(view)
+            lines = usual.cut(padded[:size])
+            spans, self._layout = usual.find_spans(padded, lines, self.line_bytes_max, self._layout)
+        if offset == 0 and data.startswith(BOM):
+            lines.starts[0] = min(len(BOM), int(lines.stops[0]))
+        flags, findings = self._parser.accept(view, padded, lines, spans)
+        piece = self._piece(view, offset, lines, spans, flags)
+        self._read_others(piece, view, lines, spans, findings)
+        return piece
 
     def too_long(self, offset: int) -> Piece:
         """Take note of a line that is too long and was not kept."""
-        piece = _Building(self, [])
-        piece.too_long(offset)
+        rows, places = np.zeros(1, LINE), np.zeros(1, PLACE)
+        piece = Piece(rows, np.full(1, keys.NO_KEY, np.uint64), places)
+        piece.flaws.append(Found(self.lines, self.rows, offset, self._length_flaw(), b""))
+        rows[0] = (offset, 0, 0, self.lines - self.rows + 1, 0, FLAWED)
+        places[0] = (self.lines, offset)
         self.lines += 1
-        return piece.done()
+        self.rows += 1
+        self.keyless += 1
+        return piece
 
+    def _pad(self, data: memoryview) -> usual.Bytes:
+        size = len(data) + usual.PAD_BYTES
+        if self._padded.size < size:
+            self._padded = np.zeros(size, np.uint8)
+        padded = self._padded[:size]
+        padded[: len(data)] = np.frombuffer(data, np.uint8)
+        padded[len(data) :] = 0
+        return padded
 
-class _Building:
-    def __init__(self, scanner: Scanner, rows: list[tuple[int, ...]]) -> None:
-        self.scanner = scanner
-        self.rows = rows
-        self.keys: list[bytes | None] = []
-        self.places: list[tuple[int, int]] = []
-        self.piece = Piece(np.zeros(0, LINE), np.zeros(0, np.uint64), np.zeros(0, PLACE))
+    # ---- the rows -------------------------------------------------------------------------------
 
-    def add(self, line: bytes, offset: int) -> None:
-        if not line.strip(b" \t\r"):
-            return
-        if len(line) > self.scanner.line_bytes_max:
-            self.too_long(offset)
-            return
-        entry = read_line(line, self.scanner.rules)
-        if isinstance(entry, Flaw):
-            self.flaw(line, offset, entry)
+    def _piece(
+        self,
+        data: memoryview,
+        offset: int,
+        lines: Lines,
+        spans: Spans,
+        flags: NDArray[np.uint16],
+    ) -> Piece:
+        """Lay out the rows of all lines, right for those that need no exact reading."""
+        numbers = self.lines + np.arange(lines.starts.size)
+        rows = np.zeros(lines.starts.size, LINE)
+        rows["base"] = lines.starts + offset
+        rows["request"] = spans.requests - lines.starts
+        rows["length"] = spans.stops - spans.requests
+        rows["flags"] = flags
+        keyed = spans.keys >= 0
+        rows["key"] = np.where(keyed, spans.keys - 1 - lines.starts, 0)
+        rows["key_length"] = np.where(keyed, spans.key_stops - spans.keys + 2, 0)
+        places = np.zeros(lines.starts.size, PLACE)
+        places["line"] = numbers
+        places["offset"] = rows["base"]
+        return Piece(rows, spans.hashes, places)
+
+    def _read_others(
+        self,
+        piece: Piece,
+        data: memoryview,
+        lines: Lines,
+        spans: Spans,
+        findings: dict[int, str],
+    ) -> None:
+        """Read the other lines exactly, leave out the blank ones, and count."""
+        count = lines.starts.size
+        texts = {
+            line: bytes(data[lines.starts[line] : lines.stops[line]])
+            for line in np.flatnonzero(~spans.ok).tolist()
+        }
+        kept = np.ones(count, np.bool_)
+        kept[[line for line, text in texts.items() if not text.strip(b" \t\r")]] = False
+        ordinals = self.rows + np.cumsum(kept) - 1
+        for line, text in texts.items():
+            if kept[line]:
+                self._read_exactly(piece, line, text, int(ordinals[line]))
+        for line, finding in findings.items():
+            self._warn(piece, line, int(ordinals[line]), finding)
+        piece.warnings.sort(key=lambda found: found.line)
+        keyless = piece.rows["key_length"] == 0
+        piece.rows["key"][keyless] = (piece.places["line"] - ordinals + 1)[keyless]
+        self.lines += count
+        self.rows += int(np.count_nonzero(kept))
+        self.keyless += int(np.count_nonzero(keyless & kept))
+        if not kept.all():
+            piece.rows, piece.hashes = piece.rows[kept], piece.hashes[kept]
+            piece.places = piece.places[kept]
+
+    def _read_exactly(self, piece: Piece, line: int, text: bytes, ordinal: int) -> None:
+        """Read one unusual line into its row."""
+        entry: Entry | Flaw
+        if len(text) > self.line_bytes_max:
+            text, entry = b"", self._length_flaw()
         else:
-            self.entry(line, offset, entry)
+            entry = read_line(text, self.rules)
+        if isinstance(entry, Entry) and self.rules.shape != "off":
+            finding = self._shape(text, entry)
+            if finding is not None and self.rules.shape == "warn":
+                self._warn(piece, line, ordinal, finding)
+            elif finding is not None:
+                entry = Flaw("SHAPE", finding, 1, entry.key, entry.key_length)
+        key = text[entry.key : entry.key + entry.key_length]
+        offset = int(piece.places[line]["offset"])
+        if isinstance(entry, Flaw):
+            piece.flaws.append(Found(self.lines + line, ordinal, offset, entry, key))
+            piece.rows[line] = (offset, 0, 0, entry.key, len(key), FLAWED)
+        else:
+            piece.rows[line] = self._row(piece, offset, key, entry)
+        piece.hashes[line] = keys.hash_key(_decoded(key)) if key else keys.NO_KEY
 
-    def too_long(self, offset: int) -> None:
-        limit = self.scanner.line_bytes_max
-        self.flaw(b"", offset, Flaw("TOO_LONG", f"the line is longer than {limit} bytes"))
-
-    def entry(self, line: bytes, offset: int, entry: Entry) -> None:
-        key = line[entry.key : entry.key + entry.key_length]
+    def _row(self, piece: Piece, offset: int, key: bytes, entry: Entry) -> tuple[int, ...]:
         if entry.rewritten is None:
-            self._row(
-                offset, (offset, entry.start, entry.length, entry.key, len(key), entry.flags), key
-            )
-            return
-        record = key + entry.rewritten
-        base, flags = self.scanner.side_bytes, entry.flags | SIDE
-        self._row(offset, (base, len(key), len(entry.rewritten), 0, len(key), flags), key)
-        self.piece.side.append(record)
-        self.scanner.side_bytes += len(record)
+            return offset, entry.start, entry.length, entry.key, len(key), entry.flags
+        base = self.side_bytes
+        piece.side.append(key + entry.rewritten)
+        self.side_bytes += len(key) + len(entry.rewritten)
+        return base, len(key), len(entry.rewritten), 0, len(key), entry.flags | SIDE
 
-    def flaw(self, line: bytes, offset: int, flaw: Flaw) -> None:
-        key = line[flaw.key : flaw.key + flaw.key_length]
-        self.piece.flaws.append(Found(self.scanner.lines, self.scanner.rows, offset, flaw, key))
-        self._row(offset, (offset, 0, 0, flaw.key, len(key), FLAWED), key)
+    def _shape(self, text: bytes, entry: Entry) -> str | None:
+        if entry.strays:
+            return f'unknown member "{entry.strays[0]}" beside "request"'
+        request = entry.rewritten or text[entry.start : entry.start + entry.length]
+        return self._checker.finding(request)
 
-    def _row(self, offset: int, row: tuple[int, int, int, int, int, int], key: bytes) -> None:
-        scanner = self.scanner
-        if not key:
-            base, request, length, _, _, flags = row
-            row = (base, request, length, scanner.lines - scanner.rows + 1, 0, flags)
-            scanner.keyless += 1
-        self.rows.append(row)
-        self.keys.append(msgspec.json.decode(key, type=str).encode() if key else None)
-        self.places.append((scanner.lines, offset))
-        scanner.rows += 1
+    def _warn(self, piece: Piece, line: int, ordinal: int, finding: str) -> None:
+        offset = int(piece.places[line]["offset"])
+        flaw = Flaw("SHAPE", finding, 1)
+        piece.warnings.append(Found(self.lines + line, ordinal, offset, flaw, b""))
 
-    def done(self) -> Piece:
-        self.piece.rows = np.array(self.rows, LINE)
-        self.piece.hashes = keys.hash_keys(self.keys)
-        self.piece.places = np.array(self.places, PLACE)
-        return self.piece
+    def _length_flaw(self) -> Flaw:
+        return Flaw("TOO_LONG", f"the line is longer than {self.line_bytes_max} bytes")
+
+
+def _decoded(key: bytes) -> bytes:
+    return msgspec.json.decode(key, type=str).encode()

@@ -89,7 +89,8 @@ class Indexing:
         self, claim: Claim, folder: Path, order: IndexOrder
     ) -> tuple[IndexReport, Twins]:
         try:
-            rules = Rules(order.kind, order.model, default_fields(order.defaults))
+            defaults = default_fields(order.defaults)
+            rules = Rules(order.kind, order.model, defaults, order.shape)
         except ValueError as error:
             raise Unreadable(str(error)) from error
         await self._unpack(folder)

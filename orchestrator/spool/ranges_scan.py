@@ -2,7 +2,7 @@
 
 A range owns the lines that *begin* in it, and the digests of its blocks. Parts are scratch under
 `index/`: `spool.index` puts them together, and they are written again when anything was lost.
-Memory is a few pieces of 256 KiB, or one line.
+Memory is a few times a piece, or one line.
 """
 
 import os
@@ -19,7 +19,7 @@ from orchestrator.domain.scan import Found, Piece, Scanner
 from orchestrator.spool import atomic
 from orchestrator.spool.source import BLOCK_BYTES
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 19
 RANGE_BYTES = 16 * BLOCK_BYTES
 SCRATCH = "index"
 PARTS = ("lines", "hashes", "places", "side", "flaws", "warnings", "blocks")
@@ -113,61 +113,102 @@ def _record(found: Found) -> bytes:
 
 
 def _read(order: Range, scanner: Scanner, parts: "_Parts") -> Iterator[Piece]:
+    """Read the lines that begin in the range; the digests are of all bytes in it.
+
+    Each read begins where a line begins, so no bytes are held back and joined to others; the
+    beginning of the line at the end of a read is read again with the next.
+    """
     file = atomic.open_read(order.source)
+    digests = _Digests(order, parts)
     try:
-        held: list[bytes] = []
-        held_at = order.start
-        held_bytes = 0
-        skipping = order.start > 0 and os.pread(file, 1, order.start - 1) != b"\n"
-        for at, data, last in _own(file, order, parts):
-            begin = 0
-            if skipping:
-                begin = data.find(b"\n") + 1
-                if not begin:
-                    continue
-                skipping = False
-            cut = len(data) if last else data.rfind(b"\n") + 1
-            if cut > begin:
-                whole = b"".join((*held, data[begin:cut]))
-                yield scanner.read(whole, held_at if held else at + begin)
-                held.clear()
-                held_bytes = 0
-                begin = cut
-            if begin < len(data):
-                held_at = held_at if held else at + begin
-                held.append(data[begin:])
-                held_bytes += len(data) - begin
-            if held_bytes > order.line_bytes_max:
-                yield scanner.too_long(held_at)
-                held.clear()
-                held_bytes = 0
-                skipping = True
-        if held:
-            yield scanner.read(b"".join(held), held_at)
+        at = _first_line(file, order.start)
+        digests.add(file, order.start, at)
+        while at < order.stop:
+            data = os.pread(file, PIECE_BYTES, at)
+            size = _whole_lines(data, order.stop - at)
+            if not size and len(data) == PIECE_BYTES:
+                data, size = _long_line(file, at, order.line_bytes_max)
+            size = size or len(data)
+            if not size:
+                break  # the source became shorter: the missing digests tell
+            digests.update(at, data, size)
+            if size <= len(data):
+                yield scanner.read(data, at, size)
+            else:
+                digests.add(file, at, at + size)
+                yield scanner.too_long(at)
+            at += size
+        digests.finish()
     finally:
         os.close(file)
 
 
-def _own(file: int, order: Range, parts: "_Parts") -> Iterator[tuple[int, bytes, bool]]:
-    """Read to the end of the last line that begins before `stop`; digest the blocks on the way.
+def _first_line(file: int, start: int) -> int:
+    """Return where the first line begins that does not begin before `start`."""
+    return start if start == 0 else _after_line(file, start - 1)
 
-    Yields (offset, bytes, whether this ends the range's last line).
-    """
-    digest = blake3()
-    at = order.start
-    while data := os.pread(file, min(PIECE_BYTES, BLOCK_BYTES - at % BLOCK_BYTES), at):
-        if at < order.stop:
-            digest.update(data[: order.stop - at])
-        after = at + len(data)
-        if at < order.stop and (after % BLOCK_BYTES == 0 or after >= order.stop):
-            parts.write("blocks", digest.digest())
-            digest = blake3()
-        end = data.find(b"\n", max(order.stop - 1 - at, 0)) + 1 if after >= order.stop else 0
-        if end:
-            yield at, data[:end], True
-            return
-        yield at, data, False
-        at = after
+
+def _after_line(file: int, at: int) -> int:
+    """Return where the line ends (its line feed included) that the byte at `at` belongs to."""
+    while data := os.pread(file, PIECE_BYTES, at):
+        end = data.find(b"\n")
+        if end >= 0:
+            return at + end + 1
+        at += len(data)
+    return at
+
+
+def _whole_lines(data: bytes, stop: int) -> int:
+    """Return how many bytes of `data` are whole lines that begin before `stop`; 0 if none ends."""
+    if len(data) >= stop:
+        end = data.find(b"\n", stop - 1)
+        if end >= 0:
+            return end + 1
+    return data.rfind(b"\n") + 1
+
+
+def _long_line(file: int, at: int, bytes_max: int) -> tuple[bytes, int]:
+    """Read one line that does not fit into a piece; its size is beyond its data if too long."""
+    end = _after_line(file, at)
+    if end - at > bytes_max + 1:
+        return b"", end - at
+    return os.pread(file, end - at, at), end - at
+
+
+class _Digests:
+    """Digests a range's blocks, from its first byte to its last, whatever lines do."""
+
+    def __init__(self, order: Range, parts: "_Parts") -> None:
+        self._at = order.start
+        self._stop = order.stop
+        self._parts = parts
+        self._digest = blake3()
+
+    def update(self, at: int, data: bytes, size: int) -> None:
+        """Take the next bytes, which lie at `at`."""
+        view = memoryview(data)[: min(size, max(0, self._stop - at))]
+        while view:
+            bite = view[: BLOCK_BYTES - self._at % BLOCK_BYTES]
+            self._digest.update(bite)
+            self._at += len(bite)
+            view = view[len(bite) :]
+            if self._at % BLOCK_BYTES == 0:
+                self._write()
+
+    def add(self, file: int, start: int, stop: int) -> None:
+        """Take bytes that are of no other use."""
+        for at in range(start, min(stop, self._stop), PIECE_BYTES):
+            data = os.pread(file, min(PIECE_BYTES, stop - at), at)
+            self.update(at, data, len(data))
+
+    def finish(self) -> None:
+        """Write the digest of a last block that is not whole."""
+        if self._at % BLOCK_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        self._parts.write("blocks", self._digest.digest())
+        self._digest = blake3()
 
 
 class _Parts:
