@@ -72,7 +72,7 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
         from orchestrator.cli.waiting import Followed
 
         with Followed.starting(config) as follow:
-            return follow.to_the_end(drop_all(), as_json=as_json)
+            return follow.to_the_end(drop_all(), settings.paths.outbox, as_json=as_json)
     _tell(drop_all(), settings, as_json=as_json)
     return failure.OK
 

@@ -127,7 +127,7 @@ def set_facts(view: View, now: datetime) -> list[tuple[str, str]]:
         ("oldest job", _age(view)),
         ("end", until(view["estimated_end_at"], now) if view["estimated_end_at"] else ""),
         ("answers of", view["answered_from"] or ""),
-        ("results", shown_name(view["outbox"] or "")),
+        ("results", shown_name(f"outbox/{view['outbox']}") if view["outbox"] else ""),
     ]
     return [(name, value) for name, value in facts if value]
 

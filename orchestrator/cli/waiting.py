@@ -45,7 +45,7 @@ class Followed:
                 screen.hint("no longer waiting; the sets go on, see `orchestrator status`")
                 raise
 
-    def to_the_end(self, dropped: Sequence[Dropped], *, as_json: bool) -> int:
+    def to_the_end(self, dropped: Sequence[Dropped], outbox: Path, *, as_json: bool) -> int:
         """Wait until all are finished, showing how far they are; return the exit code."""
         names = [each.name for each in dropped]
         with display(as_json=as_json) as show:
@@ -54,7 +54,7 @@ class Followed:
             screen.say_json(list(views.values()))
         else:
             for view in views.values():
-                screen.say(outcome(view))
+                screen.say(outcome(view, outbox))
         return max(exit_code(view) for view in views.values())
 
     def watch(self, names: Sequence[str], show: "Display") -> dict[str, Any]:
@@ -151,14 +151,14 @@ def display(*, as_json: bool) -> Iterator[Display]:
             yield _Bars(live)
 
 
-def outcome(view: Any) -> str:
+def outcome(view: Any, outbox: Path) -> str:
     """Say how a set ended, and where to look."""
     name = shown_name(view["name"])
     if view["state"] == "rejected":
         return f"{name}: rejected: {shown_name(view['reason'] or '')}"
     took = datetime.fromisoformat(view["finished_at"]) - datetime.fromisoformat(view["received_at"])
     said = f"{count(view['answered'])} answered, {count(view['failed'])} failed"
-    where = shown_name(view["outbox"] or "")
+    where = shown_name(str(outbox / (view["outbox"] or view["name"])))
     return f"{name}: {view['state']} in {span(took.total_seconds())}: {said}; {where}"
 
 

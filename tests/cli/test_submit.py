@@ -293,4 +293,5 @@ def test_the_codes_of_the_ends(shown):
 
     assert exit_code(ends["delivered"]) == 0
     assert exit_code(ends["rejected"]) == 65
-    assert "\n" not in outcome(ends["rejected"])
+    assert outcome(ends["delivered"], Path("/out")).endswith("; /out/a")
+    assert "\n" not in outcome(ends["rejected"], Path("/out"))
