@@ -4,10 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from orchestrator.emulator.job import Job
-from orchestrator.emulator.meter import Request
 from orchestrator.emulator.provider import Emulator
+from orchestrator.emulator.rows import OWN_ERROR, read_rows
 
 SHOWN_MAX = 3
+LOSSES = frozenset(
+    {"row_missing", "row_no_identity", "row_neither", "row_truncated_json", "row_malformed"}
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ def read_books(emulator: Emulator, *, booked: int = 0, prefix: str = "orc1-") ->
     `booked` is the number of incidents that the daemon itself reported: so many jobs may have
     been a second one for their requests, and not one more.
     """
-    requests = list(emulator.meter.requests())
-    again = [request for request in requests if request.executed > 1]
-    excess = [request for request in requests if _paying(emulator, request) > 1]
-    jobs_again = _second_jobs(emulator, [*again, *excess])
+    held = _held(emulator)
+    again = [holding for holding in held.values() if sum(one.billed for one in holding) > 1]
+    excess = [holding for holding in held.values() if len(_paying(holding)) > 1]
+    jobs_again = _second_jobs(excess)
     findings = []
     if len(jobs_again) > booked:
         shown = ", ".join(sorted(jobs_again)[:SHOWN_MAX])
@@ -39,26 +42,45 @@ def read_books(emulator: Emulator, *, booked: int = 0, prefix: str = "orc1-") ->
             f" {len(jobs_again)} more jobs than needed ({shown}), {booked} of them booked"
         )
     findings += _names(emulator, prefix)
-    executed = sum(request.executed for request in requests)
-    return Books(len(requests), executed, len(again), len(emulator.jobs.jobs), tuple(findings))
+    executed = sum(one.billed for holding in held.values() for one in holding)
+    return Books(len(held), executed, len(again), len(emulator.jobs.jobs), tuple(findings))
 
 
-def _paying(emulator: Emulator, request: Request) -> int:
-    """Count the jobs that hold a request and are, or may still be, paid for."""
-    return sum(_may_pay(emulator.jobs.jobs[name]) for name in request.jobs)
+@dataclass(frozen=True)
+class Held:
+    """One request in one job: whether it was answered and billed, and whether that was lost.
+
+    An answer that the provider billed and left out of its output has to be asked for again.
+    """
+
+    job: Job
+    billed: bool
+    lost: bool
 
 
-def _may_pay(job: Job) -> bool:
-    return (job.is_active and not job.fate.stuck) or job.served > job.failed
+def _held(emulator: Emulator) -> dict[tuple[str, bytes, int], list[Held]]:
+    """Find for every request (model, body, key) the jobs that hold it, the oldest first."""
+    held: dict[tuple[str, bytes, int], list[Held]] = {}
+    for job in sorted(emulator.jobs.jobs.values(), key=lambda job: job.number):
+        for ordinal, row in enumerate(read_rows(emulator.place(job.number, "rows"))):
+            fault = job.rules[row.fate - 1].do if 0 < row.fate < OWN_ERROR else ""
+            one = Held(job, emulator.meter.executed(job, ordinal, row), fault in LOSSES)
+            held.setdefault((job.model, row.body, row.key), []).append(one)
+    return held
 
 
-def _second_jobs(emulator: Emulator, requests: list[Request]) -> set[str]:
+def _paying(holding: list[Held]) -> list[Job]:
+    """Name the jobs that were, or may still be, paid for a request, and did not lose its answer."""
+    return [
+        one.job
+        for one in holding
+        if not one.lost and (one.billed or (one.job.is_active and not one.job.fate.stuck))
+    ]
+
+
+def _second_jobs(excess: list[list[Held]]) -> set[str]:
     """Name the jobs that would not have been needed: all but the first that pays for a request."""
-    second: set[str] = set()
-    for request in requests:
-        paying = [name for name in request.jobs if _may_pay(emulator.jobs.jobs[name])]
-        second.update(sorted(paying, key=lambda name: emulator.jobs.jobs[name].number)[1:])
-    return second
+    return {job.id for holding in excess for job in _paying(holding)[1:]}
 
 
 def _names(emulator: Emulator, prefix: str) -> list[str]:

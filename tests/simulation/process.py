@@ -30,6 +30,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
+        self.died = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self._owned: list[Mortal] = []
 
@@ -58,6 +59,7 @@ class Process:
         if not self.alive:
             return
         self.alive = False
+        self.died.set()
         for mortal in self._owned:
             mortal.vanish()
 

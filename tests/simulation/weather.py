@@ -5,7 +5,7 @@ after it was given up, a job is listed at most L after it was made. After `calm_
 seconds nothing goes wrong any more, so that every world can come to rest.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from orchestrator.emulator.faults import Fault
@@ -46,7 +46,12 @@ class Weather:
     ledger_lost: bool = False
     torn: bool = False
     calm_after: float = 12 * HOUR
-    rest_within: float = 14 * 24 * HOUR
+    rest_within: float = 6 * 24 * HOUR
+    may_fail: bool = False
+
+    def calmed(self) -> "Weather":
+        """The same world without any trouble from now on."""
+        return replace(self, faults=(), resets=0.0, holes=0.0, cuts=0.0, deaths={})
 
 
 SMALL = (
@@ -141,7 +146,6 @@ def _jobs(chance: Random) -> list[Fault]:
         Fault(do="expire", probability=0.4, times=3),
         Fault(do="cancelled", probability=0.3, times=2),
         Fault(do="stuck", probability=0.4, times=2),
-        Fault(do="state", text="BATCH_STATE_PAUSED", probability=0.4),
         Fault(do="late_output", seconds=chance.uniform(60, 3000), probability=0.4),
         Fault(do="twin", count=1, probability=0.3, times=1),
         Fault(do="shuffle", probability=0.7),

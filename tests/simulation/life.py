@@ -1,0 +1,195 @@
+"""One life of the simulated daemon: the real stages and adapters over a simulated world.
+
+Everything is the product's own but four things: the loop with its clock and network, the ledger
+without a thread (the same SQLite), an executor that works inline, and no status socket. Stages that
+look every few seconds look every few minutes here, so that a week costs a second.
+"""
+
+import asyncio
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from orchestrator.config.options import choose
+from orchestrator.config.settings import Settings, load
+from orchestrator.daemon import identity, surroundings, translation
+from orchestrator.daemon.assembly import Adapters, Assembly, Rules
+from orchestrator.daemon.project import OneProject, Policies
+from orchestrator.domain.ids import InstallId, ProjectName
+from orchestrator.gemini.client import Gemini
+from orchestrator.spool.inbox import FolderInbox
+from orchestrator.spool.outbox import FolderOutbox
+from orchestrator.spool.pool import Inline
+from orchestrator.spool.work import WorkFolder
+from orchestrator.store import fsck, lives
+from orchestrator.store.database import InlineDatabase
+from orchestrator.store.journal import Journal, Recorded
+from tests.simulation.clock import SimClock, SimIds
+from tests.simulation.effects import Effects
+from tests.simulation.ledger import SimLedger
+
+ADDRESS = "127.0.0.1:8080"
+INSTALL = InstallId("5eed5eed5eed5eed")
+KEY = "a-key-of-the-simulation"
+CONFIG = f"""
+[gemini]
+base_url = "http://{ADDRESS}"
+[limits]
+inline_max_bytes = 1200
+requests_per_minute = 6000
+[service]
+min_free_bytes = 0
+[submission]
+create_timeout_seconds = 120
+late_create_seconds = 900
+list_lag_seconds = 1800
+[polling]
+interval_min_seconds = 120
+interval_max_seconds = 900
+[retry]
+max_generations = 15
+[retention]
+work_days = 0.02
+"""
+LOOKS_SECONDS = {
+    "intake": 600,
+    "plan": 900,
+    "upload": 300,
+    "submit": 300,
+    "reconcile": 600,
+    "collect": 600,
+    "deliver": 900,
+    "cancel": 3600,
+    "tidy": 1800,
+    "notify": 7200,
+}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every life of one world shares."""
+
+    state: Path
+    clock: SimClock
+    effects: Effects
+    images: deque[bytes]
+    hear: Callable[[Recorded], None]
+    report: Callable[[str], None]
+    settings: Settings
+
+    @property
+    def ledger_file(self) -> Path:
+        """Where the ledger is."""
+        return self.state / "orchestrator.db"
+
+
+class Life:
+    """One run of the daemon. `boot` names the boot of the machine that it runs in."""
+
+    def __init__(self, around: Surroundings, boot: str, number: int) -> None:
+        self._around = around
+        self._boot = boot
+        self._number = number
+        self.stop = asyncio.Event()
+        self.ledger: SimLedger | None = None
+        self.assembly: Assembly | None = None
+
+    async def run(self) -> None:
+        """Open everything, drive the stages until told to stop, close everything."""
+        around = self._around
+        inner = await InlineDatabase.open(
+            f"sqlite:///{around.ledger_file}",
+            migrations=surroundings.migrations(),
+            now=around.clock.now(),
+        )
+        self.ledger = ledger = SimLedger(inner, around.effects, around.images)
+        who = await identity.begin(ledger, around.state, around.clock, self._boot, INSTALL)
+        for finding in await ledger.read(fsck.check):
+            around.report(f"fsck at start of life {self._number}: {finding}")
+        gemini = Gemini(
+            translation.service(around.settings), lambda: KEY, who.install, around.clock
+        )
+        async with gemini:
+            self.assembly = self._assemble(ledger, who, gemini)
+            await self.assembly.run(self.stop)
+        await ledger.transact(lives.end_life, around.clock.now(), who.epoch)
+        await ledger.close()
+
+    def _assemble(self, ledger: SimLedger, who: identity.Identity, gemini: Gemini) -> Assembly:
+        around = self._around
+        policies = translation.policies(around.settings)
+        journal = Journal(ledger, around.clock, who.epoch, listeners=[around.hear])
+        project = _project(around, journal, who, policies, gemini)
+        assembly = Assembly(
+            journal, project, who.install, self._adapters(who, gemini), policies, _rules(around)
+        )
+        for title, seconds in LOOKS_SECONDS.items():
+            assembly.loops[title].idle = timedelta(seconds=seconds).total_seconds
+        return assembly
+
+    def _adapters(self, who: identity.Identity, gemini: Gemini) -> Adapters:
+        state, clock, workers = self._around.state, self._around.clock, Inline()
+        return Adapters(
+            jobs=gemini.jobs,
+            files=gemini.files,
+            inbox=FolderInbox(
+                state / "inbox",
+                state / "work",
+                workers,
+                clock,
+                settle=timedelta(0),
+                watch=False,
+                interval=timedelta(hours=1),
+            ),
+            work=WorkFolder(state / "work", who.install, workers),
+            outbox=FolderOutbox(state / "outbox", state / "rejected", state / "work", workers),
+            notifier=Silent(),
+            clock=clock,
+            ids=SimIds(f"{self._number} {INSTALL}"),
+        )
+
+
+class Silent:
+    """A notifier that tells nobody."""
+
+    async def send(self, number: int, kind: str, body: str) -> None:
+        """Take it."""
+
+
+@cache
+def world_settings() -> Settings:
+    """Load the settings that all worlds have."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(CONFIG)
+        file.flush()
+        return load(Path(file.name), {})
+
+
+def _project(
+    around: Surroundings,
+    journal: Journal,
+    who: identity.Identity,
+    policies: Policies,
+    gemini: Gemini,
+) -> OneProject:
+    return OneProject(
+        ProjectName("default"),
+        journal,
+        around.clock,
+        who.install,
+        policies,
+        who.start,
+        lambda: gemini.jobs.account,
+        lambda: None,
+    )
+
+
+def _rules(around: Surroundings) -> Rules:
+    return Rules(
+        choose=lambda profile, text: choose(around.settings, profile, text),
+        retention=translation.retention(around.settings),
+    )
