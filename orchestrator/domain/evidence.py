@@ -33,7 +33,7 @@ class Absence(Enum):
     """How well it is proven that no job bears a token."""
 
     PROVEN = "proven"
-    WEAK = "weak"  # no positive control was ever seen, but long and often looked
+    WEAK = "weak"  # no positive control was seen for long enough, but long and often looked
     UNPROVEN = "unproven"
 
 
@@ -87,8 +87,8 @@ class Evidence:
         if len(sound) >= SCANS_ADMISSIBLE_MIN and sound[-1].began - since >= window:
             return Absence.PROVEN
         long_enough = looks and looks[-1].began - since >= WEAK_WINDOWS * window
-        if not sound and long_enough and len(looks) >= SCANS_WEAK_MIN:
-            return Absence.WEAK
+        if long_enough and len(looks) >= SCANS_WEAK_MIN:
+            return Absence.WEAK  # a control that was shown early may be deleted by now
         return Absence.UNPROVEN
 
     def looked_after(self, since: float) -> bool:

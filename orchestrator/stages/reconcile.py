@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.domain import batches as machine
 from orchestrator.domain.batches import Submitting, Uploaded
-from orchestrator.domain.evidence import Absence
+from orchestrator.domain.evidence import SCANS_WEAK_MIN, Absence
 from orchestrator.domain.jobs import JobSnapshot, has_ended, more_advanced
 from orchestrator.domain.options import from_text
 from orchestrator.domain.policy import SubmissionPolicy
@@ -143,11 +143,10 @@ class Reconcile:
             self.project.look_at(max(behind, self.clock.elapsed()) + 1.0)
 
     def _weak_after(self, when: float) -> bool:
-        """Without any positive control a later complete scan has to do, twice the lag later."""
-        evidence = self.project.evidence
+        """Without a positive control behind the fence later scans have to do, and many of them."""
         lag = self.policy.list_lag.total_seconds()
-        shown = any(look.admissible for look in evidence.looks)
-        return not shown and evidence.looked_after(when + lag)
+        looks = [look for look in self.project.evidence.looks if look.began > when]
+        return len(looks) >= SCANS_WEAK_MIN and looks[-1].began > when + lag
 
     async def _exclude(self, item: Submitting, why: str) -> None:
         stored = await self.journal.read(set_rows.get, item.part.request_set)
