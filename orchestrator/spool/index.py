@@ -48,12 +48,20 @@ class Indexing:
     """Reads claims in `work`; implements the intake half of `ports.Work`."""
 
     def __init__(
-        self, work: Path, workers: Executor, *, parallel: int, reserve_bytes: int = 0
+        self,
+        work: Path,
+        workers: Executor,
+        *,
+        parallel: int,
+        reserve_bytes: int = 0,
+        range_bytes: int = RANGE_BYTES,
     ) -> None:
+        assert range_bytes % source.BLOCK_BYTES == 0
         self._work = work
         self._workers = workers
         self._parallel = parallel
         self._reserve_bytes = reserve_bytes
+        self._range_bytes = range_bytes
         self._progress: dict[str, float] = {}
 
     def progress(self, folder: str) -> float | None:
@@ -99,7 +107,7 @@ class Indexing:
         atomic.remove_tree(folder / SCRATCH)
         atomic.mkdir(folder / SCRATCH)
         before = plain.stat()
-        counts = await self._scan(claim, list(_ranges(folder, plain, rules, order)))
+        counts = await self._scan(claim, list(self._ranges(folder, plain, rules, order)))
         after = plain.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise SourceChanged(f"{plain} changed while it was read; nothing is sent from it")
@@ -111,6 +119,22 @@ class Indexing:
             else Twins(0, ())
         )
         return _report(counts, merged, twins, before.st_size), twins
+
+    def _ranges(
+        self, folder: Path, plain: Path, rules: Rules, order: IndexOrder
+    ) -> Iterator[Range]:
+        size = plain.stat().st_size
+        for part, start in enumerate(range(0, size, self._range_bytes)):
+            yield Range(
+                folder,
+                plain,
+                part,
+                start,
+                min(start + self._range_bytes, size),
+                rules,
+                order.line_bytes_max,
+                order.flaws_kept_max,
+            )
 
     async def _unpack(self, folder: Path) -> None:
         how = claimed_meta(folder).compression
@@ -135,21 +159,6 @@ class Indexing:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
         return [done[part] for part in sorted(done)]
-
-
-def _ranges(folder: Path, plain: Path, rules: Rules, order: IndexOrder) -> Iterator[Range]:
-    size = plain.stat().st_size
-    for part, start in enumerate(range(0, size, RANGE_BYTES)):
-        yield Range(
-            folder,
-            plain,
-            part,
-            start,
-            min(start + RANGE_BYTES, size),
-            rules,
-            order.line_bytes_max,
-            order.flaws_kept_max,
-        )
 
 
 def _check_start(plain: Path) -> None:

@@ -7,7 +7,7 @@ what a part could not know: how many lines, rows and side bytes came before it.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from orchestrator.spool.ranges_scan import Counted, FlawRecord, part_path
 from orchestrator.spool.source import Rows
 
 ROWS_AT_ONCE = 1 << 16
+RECORDS_AT_ONCE = 1000
 _COPY_BYTES = 64 << 20
 TOKENS_PER_BYTE = 0.25
 
@@ -118,16 +119,19 @@ def _renumber(
     into = atomic.create(path)
     for count, ahead in zip(counts, before, strict=False):
         with part_path(folder, count.part, names[0]).open("rb") as part:
-            for line in part:
-                if kept == kept_max:
-                    break
-                record = msgspec.json.decode(line, type=FlawRecord)
-                record.line += ahead.lines + 1
-                record.ordinal += ahead.rows
-                atomic.write_all(into, msgspec.json.encode(record) + b"\n", path)
-                kept += 1
+            while some := list(islice(part, min(kept_max - kept, RECORDS_AT_ONCE))):
+                kept += len(some)
+                data = b"".join(_renumbered(line, ahead) for line in some)
+                atomic.write_all(into, data, path)
     atomic.fsync(into, path)
     os.close(into)
+
+
+def _renumbered(line: bytes, ahead: Before) -> bytes:
+    record = msgspec.json.decode(line, type=FlawRecord)
+    record.line += ahead.lines + 1
+    record.ordinal += ahead.rows
+    return msgspec.json.encode(record) + b"\n"
 
 
 def _states(folder: Path, total: int, fragments: Sequence[bytes]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ runs out, so the usual remedy is fewer workers.
 
 import asyncio
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from threading import Lock
@@ -25,6 +27,9 @@ T = TypeVar("T")
 TRIES = 3
 PRELOADED = ("orchestrator.spool.ranges_scan",)
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 8 << 20
+_COLLECT_AFTER = 50_000
 
 
 class WorkersLost(Exception):
@@ -140,8 +145,21 @@ def _begin(preload: Sequence[str]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:
         sys.exit(0)  # the daemon was gone before we asked to be told
+    _tune_memory()
     for module in preload:
         importlib.import_module(module)
+
+
+def _tune_memory() -> None:
+    """Let buffers of a few megabytes be used again: fresh pages cost more than what is done there.
+
+    The collector finds nothing in what a worker makes, so it looks seldom.
+    """
+    gc.set_threshold(_COLLECT_AFTER)
+    with suppress(AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
 async def call(workers: Executor, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -37,6 +37,7 @@ class Range:
     rules: Rules
     line_bytes_max: int
     flaws_kept_max: int
+    piece_bytes: int = PIECE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,9 @@ def _read(order: Range, scanner: Scanner, parts: "_Parts") -> Iterator[Piece]:
         at = _first_line(file, order.start)
         digests.add(file, order.start, at)
         while at < order.stop:
-            data = os.pread(file, PIECE_BYTES, at)
+            data = os.pread(file, order.piece_bytes, at)
             size = _whole_lines(data, order.stop - at)
-            if not size and len(data) == PIECE_BYTES:
+            if not size and len(data) == order.piece_bytes:
                 data, size = _long_line(file, at, order.line_bytes_max)
             size = size or len(data)
             if not size:
@@ -170,7 +171,7 @@ def _whole_lines(data: bytes, stop: int) -> int:
 def _long_line(file: int, at: int, bytes_max: int) -> tuple[bytes, int]:
     """Read one line that does not fit into a piece; its size is beyond its data if too long."""
     end = _after_line(file, at)
-    if end - at > bytes_max + 1:
+    if end - at > bytes_max + len(b"\r\n"):
         return b"", end - at
     return os.pread(file, end - at, at), end - at
 
