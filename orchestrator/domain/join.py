@@ -174,9 +174,10 @@ class Settling:
         self._count_twice_settled(ordinals[~is_open], where[~is_open])
         again = np.isin(codes, list(self.terms.retryable)) & (codes > RESPONSE)
         self._tally(codes, again)
-        if not is_open.all():
-            found, codes, where = found[is_open], codes[is_open], where[is_open]
-            ordinals, settled, again = ordinals[is_open], settled[is_open], again[is_open]
+        mine = is_open & ((codes == RESPONSE) | ~self._was_tried(ordinals))
+        if not mine.all():
+            found, codes, where = found[mine], codes[mine], where[mine]
+            ordinals, settled, again = ordinals[mine], settled[mine], again[mine]
         fates = np.where(codes == RESPONSE, self.terms.state(Settled.RESPONSE), 0)
         lasting = (codes != RESPONSE) & ~(again & (not self.terms.last))
         fates[lasting] = self.terms.state(Settled.ERROR)
@@ -195,7 +196,8 @@ class Settling:
         settled = self.states[ordinals] & LOW
         is_open = (settled == Settled.OPEN) | (settled == Settled.RETRYABLE)
         self._tally_missing(ordinals, settled)
-        ordinals, settled = ordinals[is_open], settled[is_open]
+        mine = is_open & ~self._was_tried(ordinals)
+        ordinals, settled = ordinals[mine], settled[mine]
         if self.terms.last:
             error = given_up(failure(DATA_LOSS, NO_ANSWER), self.terms.generation)
             settle_as_error(ordinals, error, self.terms.nowhere, self)
@@ -203,6 +205,11 @@ class Settling:
         else:
             fates = settled | self.terms.state(Settled.OPEN)
         self.fates[self.places.of(ordinals)] = fates
+
+    def _was_tried(self, ordinals: Int64s) -> Bools:
+        """Tell what this generation's try, or a later one, has decided: only an answer is news."""
+        tried: Bools = self.states[ordinals] >> GENERATION_SHIFT >= self.terms.generation
+        return tried
 
     def _record(self, found: Found, where: npt.NDArray[np.uint64]) -> None:
         """Keep errors with a history, or that are given up, or were no answers at all."""

@@ -131,6 +131,11 @@ class IndexFiles:
         found: Int64s = ordinals[(settled == Settled.OPEN) | (settled == Settled.RETRYABLE)]
         return found
 
+    def due_among(self, ordinals: Int64s, generation: int) -> Int64s:
+        """Return those that are not settled, and that no later generation has tried."""
+        waiting = self.open_among(ordinals)
+        return waiting[self.states[waiting] >> GENERATION_SHIFT <= generation]
+
     def settle(
         self, ordinals: Int64s, error: bytes, origin: int = OWN, tried: int | None = None
     ) -> None:

@@ -61,12 +61,12 @@ def release(folder: Path, part: Part, last: str | None, code: int) -> int:
     with IndexFiles(folder) as index:
         for ordinals in ordinals_of(read_runs(folder, part.token), CHUNK):
             if last is None:
-                waiting = index.open_among(ordinals)
+                waiting = index.due_among(ordinals, generation)
                 state = index.states[waiting] & LOW
                 index.states[waiting] = state | (generation << GENERATION_SHIFT)
             else:
                 settled += _settled_by(index, ordinals, origin)
-                waiting = index.open_among(ordinals)
+                waiting = index.due_among(ordinals, generation)
                 index.settle(waiting, failure(code, last), origin, generation)
                 settled += len(waiting)
         index.flush(source.STATES)

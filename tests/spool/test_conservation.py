@@ -148,7 +148,7 @@ class _Death(Exception):
 async def test_a_death_at_any_effect_changes_nothing(tmp_path: Path, moment: str) -> None:
     """Killed before or after any effect on the disk, each in turn: not a byte comes out other."""
     world = World(
-        [EVENTS[:6] * 2, EVENTS[::-1][:6] * 2, ["response", "missing", "retryable"] * 4],
+        [EVENTS[:6] * 2, EVENTS[::-1][:6] * 2, ["retryable", "missing", "response"] * 4],
         7,
         400,
     )

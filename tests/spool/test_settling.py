@@ -83,6 +83,29 @@ async def test_a_refused_line_settles_the_request_that_was_sent_on_it(tmp_path: 
     assert errors[1] == {"code": 1, "status": "CANCELLED", "message": "cancelled"}
 
 
+async def test_a_join_repeated_late_takes_no_try_back(tmp_path: Path) -> None:
+    """A rolled-back ledger may join an old batch again: later tries and their errors stay."""
+    work, first = await _planned(tmp_path, 2)
+    await sets.collected(work, first, sets.failed(0, 13, "one") + sets.failed(1, 13, "one"))
+    await work.join(FOLDER, sets.join_order(first))
+    (again,) = await work.plan(FOLDER, sets.order(2, first_serial=2))
+    second = sets.part(again, 2)
+    await sets.collected(work, second, sets.failed(0, 14, "two") + sets.failed(1, 14, "two"))
+    await work.join(FOLDER, sets.join_order(second))
+
+    report = await work.join(FOLDER, sets.join_order(first))
+    await work.release(FOLDER, first, None, 4)
+
+    assert report.tally.retryable == 2
+    assert await work.plan(FOLDER, sets.order(2)) == []
+    (third,) = await work.plan(FOLDER, sets.order(3, first_serial=3))
+    assert third.count == 2
+    await work.release(FOLDER, sets.part(third, 3), "over", 4)
+    error = (await _errors(tmp_path, 2))[0]
+    assert isinstance(error, dict)
+    assert [one["message"] for one in error["history"]] == ["one", "two"]
+
+
 async def test_failed_requests_can_be_reopened(tmp_path: Path) -> None:
     """Reopened, errors are open again with their history; answers and flaws stay."""
     lines = sets.plain(4)
@@ -231,19 +254,22 @@ async def test_a_broken_line_is_asked_for_again_before_it_is_an_error(tmp_path: 
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.integers(0, 5000)), st.sets(st.integers(0, 700_000), max_size=5))
+@given(
+    st.lists(st.integers(0, 5000), min_size=3, max_size=50),
+    st.lists(st.floats(0, 1, exclude_max=True), max_size=5),
+)
 async def test_each_line_is_read_once_however_the_ranges_are_cut(
-    tmp_path_factory: pytest.TempPathFactory, fillers: list[int], cuts: set[int]
+    tmp_path_factory: pytest.TempPathFactory, fillers: list[int], cuts: list[float]
 ) -> None:
     """A line belongs to the range in which it begins, wherever the ranges end."""
     root = tmp_path_factory.mktemp("ranges")
     token = IdempotencyKey("orc1-abcde-abcdefghij-1-abcdefghij")
-    lengths = [300_000, *fillers, 10]
+    lengths = [*fillers, 300_000, *fillers, 10]
     frame = b'{"response":{"t":"%b"},"key":"%d"}\n'
     data = b"".join(frame % (b"x" * size, n) for n, size in enumerate(lengths))
     answer_files.sink(root, token).append(data)
     answer_files.keep(root, token)
-    bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    bounds = sorted({0, len(data), *(int(cut * len(data)) for cut in cuts)})
 
     for number, span in enumerate(pairwise(bounds)):
         assert not answers.scan_range(root, token, number, span, 1 << 20).broken
