@@ -1,7 +1,8 @@
 """A disk that forgets what was not synced, under the real folders of a simulated daemon.
 
 A file's content is durable as of the last fsync of the file, a folder's names as of the last
-fsync of the folder; nothing else is promised, which is stricter than ext4 and xfs. The disk
+fsync of the folder; nothing else is promised but that a rename does not lose the file, which is
+stricter than ext4 and xfs. The disk
 listens where the program asks the kernel for durability, so it sees every fsync, from wherever
 it comes. `cut` rebuilds the folders as a power cut would leave them: the strict way, nothing
 unsynced survives; or by chance, each unsynced name and write survives or does not.
@@ -99,24 +100,34 @@ class Disk:
 
     def _rebuild(self, folder: int, target: Path, was: "_Volatile", chance: Random | None) -> None:
         now = was.names.get(folder, {})
-        for name, inode in sorted(self._names_left(folder, now, chance).items()):
+        for name, inode in sorted(self._names_left(folder, was, chance).items()):
             if inode in was.names or inode in self._durable.names:
                 (target / name).mkdir(was.modes.get(inode, 0o700))
                 self._rebuild(inode, target / name, was, chance)
             else:
                 self._restore(inode, target / name, was, chance)
 
-    def _names_left(
-        self, folder: int, now: dict[str, int], chance: Random | None
-    ) -> dict[str, int]:
+    def _names_left(self, folder: int, was: "_Volatile", chance: Random | None) -> dict[str, int]:
+        """Choose what a folder shows. A file that was only renamed never loses both its names."""
+        now = was.names.get(folder, {})
         left = dict(self._durable.names.get(folder, {}))
         for name in sorted(left.keys() | now.keys()):
             survives = name.startswith(LEDGER) or (chance is not None and chance.random() < 0.5)
-            if left.get(name) != now.get(name) and survives:
-                left.pop(name, None)
-                if name in now:
-                    left[name] = now[name]
+            if left.get(name) == now.get(name) or not survives:
+                continue
+            if name not in now and was.moved(left[name]) and not self._is_named(left[name], folder):
+                continue
+            left.pop(name, None)
+            if name in now:
+                left[name] = now[name]
         return left
+
+    def _is_named(self, inode: int, folder: int) -> bool:
+        """Tell whether another folder, or another name in this one, durably names an inode."""
+        return any(
+            list(names.values()).count(inode) > (here == folder)
+            for here, names in self._durable.names.items()
+        )
 
     def _restore(self, inode: int, path: Path, was: "_Volatile", chance: Random | None) -> None:
         """Put an inode under a name, with the content that survived; the same inode if it lives."""
@@ -156,6 +167,10 @@ class _Volatile:
                 self.paths[one.st_ino] = here / name
                 if _is_plain(one):
                     self._plain.add(one.st_ino)
+
+    def moved(self, inode: int) -> bool:
+        """Tell whether an inode is still alive, under whatever name."""
+        return inode in self.paths or inode in self.names
 
     def plain(self, inode: int) -> bool:
         """Tell whether an inode is a regular file."""

@@ -148,7 +148,7 @@ class World:
         resting.cancel()
         dying.cancel()
         if process.alive:
-            return self._ended(main, number)
+            return await self._ended(life, main, number)
         self.effects.note("died")
         copies = {path: path.read_bytes() for path in self._ledger_files()}
         await process.buried()
@@ -160,11 +160,18 @@ class World:
             path.write_bytes(data)
         return False
 
-    def _ended(self, main: "asyncio.Task[None]", number: int) -> bool:
+    async def _ended(self, life: Life, main: "asyncio.Task[None]", number: int) -> bool:
         if not main.done():
             self.outcome.findings.append(f"life {number} does not stop when it is asked to")
         elif (error := main.exception()) is not None:
             self.outcome.findings.append(f"life {number} crashed: {_flat(error)}")
+        else:
+            return True
+        assert self.process is not None
+        self.process.kill()
+        await self.process.buried()
+        if life.ledger is not None:
+            life.ledger.bury()
         return True
 
     async def _rest(self, life: Life) -> None:
@@ -279,8 +286,10 @@ class World:
     def _leftovers(self) -> list[str]:
         """Name what should not lie about once everything is delivered."""
         left = [path for path in (self.state / "inbox").iterdir() if path.name[0] != "."]
-        for name in ("work", "outbox", "rejected"):
+        for name in ("outbox", "rejected"):
             left += [path for path in (self.state / name).rglob("*") if ".tmp" in path.name]
+        if not self.outcome.deaths["power cut"]:  # it gives files new times, folders new names
+            left += [path for path in (self.state / "work").rglob("*") if ".tmp" in path.name]
         return [f"left behind: {path.relative_to(self.state)}" for path in sorted(left)]
 
 
