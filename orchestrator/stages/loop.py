@@ -17,6 +17,7 @@ from orchestrator.store.errors import StaleTransition
 T = TypeVar("T")
 REST_SECONDS = 0.5
 REST_SECONDS_MAX = 600.0
+DOUBLINGS_MAX = 8  # beyond it the longest rest is reached, and a power would overflow
 
 
 class Stage(Protocol[T]):
@@ -125,7 +126,7 @@ class Loop(Generic[T]):
             pass  # what was decided upon has changed: it is read again
         except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
             await self._report(name, item, error)
-            rest = min(REST_SECONDS * 4 ** self.crashes[name], REST_SECONDS_MAX)
+            rest = min(REST_SECONDS * 4 ** min(self.crashes[name], DOUBLINGS_MAX), REST_SECONDS_MAX)
         finally:
             self.rested_at[name] = self.clock.elapsed() + rest
             full = self._is_full
