@@ -59,6 +59,8 @@ def keep(folder: Path, token: IdempotencyKey) -> None:
     if part.exists():
         atomic.fsync_path(part)
         atomic.rename(part, whole)
+    elif not whole.exists():  # a download that was whole and brought nothing
+        atomic.write_file(whole, b"", ANSWERS_MODE)
     atomic.fsync_dir(whole.parent)
     atomic.fsync_dir(folder)
 

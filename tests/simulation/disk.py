@@ -99,7 +99,6 @@ class Disk:
         self.settle()
 
     def _rebuild(self, folder: int, target: Path, was: "_Volatile", chance: Random | None) -> None:
-        now = was.names.get(folder, {})
         for name, inode in sorted(self._names_left(folder, was, chance).items()):
             if inode in was.names or inode in self._durable.names:
                 (target / name).mkdir(was.modes.get(inode, 0o700))
