@@ -83,6 +83,7 @@ class Assembly:
     troubled: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
     bells: Bells = field(default_factory=Bells)
     loops: dict[str, Loop[Any]] = field(default_factory=dict)
+    _intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
         self.journal.listeners.append(self.bells.hear)
@@ -92,7 +93,14 @@ class Assembly:
         for title, stage, at_most, idle in self._stages():
             bell = self.bells.of(title)
             self.loops[title] = Loop(
-                title, stage, self.adapters.clock, bell, idle, at_most, self._crashed
+                title,
+                stage,
+                self.adapters.clock,
+                bell,
+                idle,
+                at_most,
+                self._crashed,
+                self._recovered,
             )
 
     @property
@@ -100,6 +108,11 @@ class Assembly:
         """The operator's verbs."""
         world = self.adapters
         return Control(self.journal, world.work, world.jobs, world.files, world.clock, self.project)
+
+    @property
+    def reading(self) -> frozenset[str]:
+        """The folders in `work/` that are being read."""
+        return frozenset(self._intake.busy)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drive all stages until `stop` is set, then let creates under way come to their end."""
@@ -124,7 +137,7 @@ class Assembly:
     def _stages(self) -> Sequence[tuple[str, Stage[Any], int, Callable[[], float]]]:
         j, w, p, install = self.journal, self.adapters, self.project, self.install
         retry, rules = self.policies.retry, self.rules
-        intake = Intake(
+        self._intake = intake = Intake(
             j,
             w.inbox,
             w.work,
@@ -186,6 +199,9 @@ class Assembly:
             self.bells.of("intake").ring()
 
     # ---- trouble ------------------------------------------------------------------------------
+
+    def _recovered(self, stage: str, name: str) -> None:
+        self.troubled(stage, name, None)
 
     async def _crashed(
         self, stage: str, name: str, item: object, error: Exception, times: int

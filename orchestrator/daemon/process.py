@@ -17,6 +17,7 @@ from orchestrator.daemon import identity, surroundings, translation
 from orchestrator.daemon.assembly import Assembly
 from orchestrator.daemon.clocks import WallClock
 from orchestrator.daemon.conditions import Conditions
+from orchestrator.daemon.livefacts import LiveFacts
 from orchestrator.daemon.opening import Opened, adapters, opened_for, rules
 from orchestrator.daemon.orders import Orders
 from orchestrator.daemon.project import OneProject, Told
@@ -26,6 +27,7 @@ from orchestrator.gemini.client import Gemini
 from orchestrator.log import tell
 from orchestrator.service import host, lock, systemd
 from orchestrator.spool.pool import Workers
+from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
 from orchestrator.store import lives
@@ -33,7 +35,7 @@ from orchestrator.store.journal import Journal
 
 log = structlog.get_logger()
 PROJECT = ProjectName("default")
-STATUS_EVERY = timedelta(seconds=5)
+STATUS_EVERY = timedelta(seconds=1)
 
 
 def run(settings: Settings) -> int:
@@ -120,39 +122,40 @@ async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, 
                 conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
                 told,
             )
+            world = adapters(settings, opened, gemini, workers, room)
             assembly = Assembly(
                 journal,
                 project,
                 who.install,
-                adapters(settings, opened, gemini, workers, room),
+                world,
                 policies,
                 rules(settings),
                 conditions.troubled,
             )
             changed = asyncio.Event()
             journal.listeners.append(lambda _recorded: changed.set())
+            assert isinstance(world.work, WorkFolder), "the daemon works on folders"
+            facts = LiveFacts(room, assembly, world.work, paths)
+            journal.listeners.append(facts.hear)
             group_name = settings.service.socket_group
             async with room.serving(Orders(assembly.control), paths.socket, group_name):
                 log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
                 room.board.phase = "running"
-                await _drive(assembly, room, changed, service, stop)
+                await _drive(facts, changed, service, stop)
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
 
 
 async def _drive(
-    assembly: Assembly,
-    room: StatusRoom,
-    changed: asyncio.Event,
-    service: systemd.Notifier,
-    stop: Stop,
+    facts: LiveFacts, changed: asyncio.Event, service: systemd.Notifier, stop: Stop
 ) -> None:
     """Run everything until it is to end; the background goes last."""
+    assembly, room = facts.assembly, facts.room
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(room.feed.run(changed)),
             group.create_task(room.watch_lag()),
-            group.create_task(_pulse(room, service)),
+            group.create_task(_pulse(facts, service)),
         ]
         service.ready("running")
         await assembly.run(stop.event)
@@ -165,11 +168,12 @@ async def _drive(
             task.cancel()
 
 
-async def _pulse(room: StatusRoom, service: systemd.Notifier) -> None:
+async def _pulse(facts: LiveFacts, service: systemd.Notifier) -> None:
     """Feed the watchdog from the loop itself, and say in a line what goes on."""
     pace = systemd.watchdog_pace(os.environ, os.getpid())
     wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
     while True:
+        facts.look()
         service.watchdog()
-        service.status(translation.status_line(room.board))
+        service.status(translation.status_line(facts.room.board))
         await asyncio.sleep(wait)

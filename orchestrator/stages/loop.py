@@ -48,6 +48,7 @@ class Bell:
         self._rung.clear()
 
 
+Recovered = Callable[[str, str], None]
 Crashed = Callable[[str, str, object, Exception, int], Awaitable[None]]
 
 
@@ -67,6 +68,8 @@ class Loop(Generic[T]):
     idle: Callable[[], float]
     at_most: int
     crashed: Crashed
+    recovered: Recovered = lambda _stage, _name: None
+    found: int = 0
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     rested_at: dict[str, float] = field(default_factory=dict)
     crashes: dict[str, int] = field(default_factory=dict)
@@ -114,14 +117,15 @@ class Loop(Generic[T]):
         except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
             await self._report("find", None, error)
             return []
-        self.crashes.pop("find", None)
+        self._well("find")
+        self.found = len(found)
         return found
 
     async def _guard(self, name: str, item: T) -> None:
         rest = REST_SECONDS
         try:
             await self.stage.do(item)
-            self.crashes.pop(name, None)
+            self._well(name)
         except StaleTransition:
             pass  # what was decided upon has changed: it is read again
         except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
@@ -133,6 +137,10 @@ class Loop(Generic[T]):
             self.running.pop(name, None)
             if full:
                 self.bell.ring()
+
+    def _well(self, name: str) -> None:
+        if self.crashes.pop(name, None) is not None:
+            self.recovered(self.title, name)
 
     async def _report(self, name: str, item: object, error: Exception) -> None:
         self.crashes[name] = self.crashes.get(name, 0) + 1
