@@ -43,7 +43,9 @@ def write_plan(folder: Path, part: PartPlan, runs: Runs) -> None:
     """Write a plan file, whole and durable."""
     head = msgspec.json.encode(part)
     head += b" " * (-(len(head) + 1) % 8) + b"\n"
-    atomic.mkdir(folder / "plan", exist_ok=True)
+    if not (folder / "plan").exists():
+        atomic.mkdir(folder / "plan")
+    atomic.fsync_dir(folder)  # each time: whoever made it may have died before this
     with atomic.Writer(folder / "plan" / part.token, PLAN_MODE) as writer:
         writer.write(head)
         writer.write(runs.astype("<u8").tobytes())

@@ -64,9 +64,15 @@ def _held(emulator: Emulator) -> dict[tuple[str, bytes, int], list[Held]]:
     for job in sorted(emulator.jobs.jobs.values(), key=lambda job: job.number):
         for ordinal, row in enumerate(read_rows(emulator.place(job.number, "rows"))):
             fault = job.rules[row.fate - 1].do if 0 < row.fate < OWN_ERROR else ""
-            one = Held(job, emulator.meter.executed(job, ordinal, row), fault in LOSSES)
+            lost = fault in LOSSES or _is_cut_off(job, ordinal)
+            one = Held(job, emulator.meter.executed(job, ordinal, row), lost)
             held.setdefault((job.model, row.body, row.key), []).append(one)
     return held
+
+
+def _is_cut_off(job: Job, ordinal: int) -> bool:
+    """Tell whether the provider cut this answer off the end of its output."""
+    return job.fate.cut_last_line and (job.fate.shuffle or ordinal == job.count - 1)
 
 
 def _paying(holding: list[Held]) -> list[Job]:
