@@ -36,6 +36,7 @@ CHANGES = (
     "sendmsg",
     "connect",
 )
+NETWORK = frozenset({"sendto", "sendmsg", "connect"})
 FAILABLE = frozenset(
     "write pwrite64 fsync fdatasync rename renameat2 mkdir openat ftruncate".split()  # noqa: SIM905
 )
@@ -121,12 +122,10 @@ def read_log(log: Path) -> list[Seen]:
 
 
 def points(log: Path, below: Path) -> list[Point]:
-    """Return every point of a run from its first touch of `below` on, each once, in order."""
+    """Return every point of a run that touches `below` or the network, each once, in order."""
     found: dict[tuple[str, int], Point] = {}
-    touched = False
     for one in read_log(log):
-        touched = touched or str(below) in one.text
-        if touched:
+        if str(below) in one.text or one.call in NETWORK:
             place = one.place.replace(str(below), "")
             found.setdefault((one.call, one.nth), Point(one.call, one.nth, place))
     return list(found.values())

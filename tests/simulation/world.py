@@ -281,7 +281,9 @@ class World:
         ledger.close()
         for (kind,) in rows:
             self.outcome.reasons[f"incident {kind}"] += 1
-        return sum(kind == "paid_twice_suspected" for (kind,) in rows)
+        told = sum(kind == "paid_twice_suspected" for (kind,) in rows)
+        doubled = sum(job.origin == "twin" for job in self.emulator.jobs.jobs.values())
+        return min(told, doubled)  # within the bounds only the provider itself makes a second job
 
     def _leftovers(self) -> list[str]:
         """Name what should not lie about once everything is delivered."""

@@ -1,0 +1,116 @@
+"""Mistakes that could be made, planted one at a time; each is noticed by the harness it names.
+
+A bug is another value of one function or constant, in this process and for as long as its context
+lasts. The rules of the protocol that are broken in the model (`tests/model`) come on top of these.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain.evidence import Absence, Evidence
+from orchestrator.domain.jobs import Scan
+from orchestrator.gemini import errors, jobs as gemini_jobs
+from orchestrator.ports import InDoubt, Trouble, Unavailable
+from orchestrator.spool import atomic, publish
+from orchestrator.spool.work import WorkFolder
+from orchestrator.stages.reconcile import Reconcile
+from orchestrator.stages.watch import Watch
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is swapped for what, and which harness notices."""
+
+    name: str
+    owner: Any
+    attribute: str
+    value: Any
+    harness: str
+    besides: tuple["Bug", ...] = ()
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """Let a bug be there."""
+    was = bug.owner.__dict__[bug.attribute]
+    setattr(bug.owner, bug.attribute, bug.value)
+    try:
+        with ExitStack() as others:
+            for other in bug.besides:
+                others.enter_context(planted(other))
+            yield
+    finally:
+        setattr(bug.owner, bug.attribute, was)
+
+
+def _nothing(*_args: Any, **_kwargs: Any) -> None:
+    """Say that it is done."""
+
+
+async def _done(*_args: Any, **_kwargs: Any) -> None:
+    """Say that it is done."""
+
+
+async def _no(*_args: Any, **_kwargs: Any) -> bool:
+    return False
+
+
+def _true(*_args: Any, **_kwargs: Any) -> bool:
+    return True
+
+
+def _retry_doubt(outcome: Any) -> Trouble:
+    trouble = _create_trouble(outcome)
+    return Unavailable(str(trouble)) if isinstance(trouble, InDoubt) else trouble
+
+
+_create_trouble: Callable[[Any], Trouble] = errors.create_trouble
+_add = Evidence.add
+_write_all = atomic.write_all
+
+
+def _absent_at_once(self: Evidence, since: float) -> Absence:
+    return Absence.PROVEN if self.looked_after(since) else Absence.UNPROVEN
+
+
+def _add_whole(self: Evidence, scan: Scan, began: float, controls: Any) -> None:
+    _add(self, replace(scan, complete=True), began, {job.name for job in scan.jobs} | {*controls})
+
+
+def _write_half(file: int, data: Any, path: Path) -> None:
+    _write_all(file, bytes(data)[: len(data) // 2], path)
+
+
+def _append(path: Path, data: bytes, mode: int = 0o640) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+    _write_all(file, data, path)
+    atomic.fsync(file, path)
+    os.close(file)
+
+
+BUGS = (
+    Bug("doubt is taken for a no", gemini_jobs, "create_trouble", _retry_doubt, "hidden"),
+    Bug("absence is believed at once", Evidence, "absence", _absent_at_once, "hidden"),
+    Bug("nobody asks about what was sent", Reconcile, "do", _done, "answers lost"),
+    Bug("a death counts as never sent", Reconcile, "_adopt", _done, "answers lost"),
+    Bug("no fsync at all", atomic, "fsync", _nothing, "power"),
+    Bug("no fsync of folders", atomic, "fsync_dir", _nothing, "power"),
+    Bug("no fsync of files that were moved", atomic, "fsync_path", _nothing, "power"),
+    Bug("small files are appended to in place", atomic, "write_file", _append, "deaths"),
+    Bug("short writes are not gone on with", atomic, "write_all", _write_half, "fair"),
+    Bug("a twin is left running", Watch, "_end_twin", _done, "twins"),
+    Bug(
+        "a lost ledger is not looked for: neither mark nor window",
+        WorkFolder,
+        "sent",
+        _no,
+        "ledger lost",
+        (Bug("no window after a cut", Evidence, "may_create", _true, "ledger lost"),),
+    ),
+    Bug("what expired is not planned again", WorkFolder, "release", _done, "jobs fail"),
+    Bug("results are not checked against their number", publish, "conclude", _nothing, "fair"),
+)
