@@ -5,7 +5,7 @@ that was rolled back has lost.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from orchestrator.domain import batches as machine, ids
@@ -35,6 +35,7 @@ from orchestrator.store import (
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
+CONTROLS_ASKED = 2  # of those that are live, and of the others
 GONE_AFTER = timedelta(minutes=10)
 
 
@@ -82,6 +83,7 @@ class Watch:
         scan = await self._scan()
         if scan is None:
             return
+        scan = await self._doubted(scan, controls, set(mine))
         self.project.evidence.add(scan, began, controls)
         self.project.saw(scan)
         await self._note(scan, controls)
@@ -114,6 +116,26 @@ class Watch:
         self.memory.failures = 0
         self.project.report("unreachable", "", None)
         await self.project.accepted("list")
+        return scan
+
+    async def _doubted(self, scan: Scan, controls: frozenset[JobName], live: set[JobName]) -> Scan:
+        """A list that shows none of the jobs known to exist is no evidence while one still does.
+
+        Jobs that are really gone prove nothing any more and are asked about no longer.
+        """
+        if not scan.complete or any(job.name in controls for job in scan.jobs):
+            return scan
+        asked = [*sorted(live)[:CONTROLS_ASKED], *sorted(controls - live)[:CONTROLS_ASKED]]
+        for name in asked:
+            try:
+                seen = await self.jobs.look(name)
+            except Unavailable:
+                return replace(scan, complete=False, trouble="its control cannot be asked for")
+            if not isinstance(seen, Gone):
+                why = f"it does not show {name}, which exists"
+                return replace(scan, complete=False, trouble=why)
+            if name not in live:
+                await self.journal.write(job_rows.delete, self.clock.now(), [name])
         return scan
 
     async def _note(self, scan: Scan, controls: frozenset[JobName]) -> None:
