@@ -1,8 +1,8 @@
 """Parses the requests of a block: all in one call, or one by one where something is unusual.
 
-A request is parsed into the shape that it should have, every string decoded and every number
-read, so what was parsed is strict: UTF-8, finite numbers, known fields. What the shapes do not
-know is parsed a second time, as any object, and checked for strictness by itself.
+Mostly a request is only skipped over, which proves its syntax; that it is UTF-8 and its numbers
+are finite is found out beside. Where shapes are looked for, a request is parsed into the one it
+should have, every string decoded and every number read; what does not fit is looked at alone.
 """
 
 from functools import cache
@@ -18,10 +18,8 @@ from orchestrator.domain.fields import CONTENTS, PLAIN, SHAPES
 from orchestrator.domain.layout import DEFAULTS_MASK
 from orchestrator.domain.placing import spellings
 from orchestrator.domain.requests import Rules
-from orchestrator.domain.suspects import Suspects, is_utf8, non_ascii_runs
+from orchestrator.domain.suspects import Suspects
 from orchestrator.domain.usual import Lines, Spans
-
-PLAIN_PAUSE = 8  # pieces, after one with requests that are not plain
 
 _NEVER = Annotated[int, msgspec.Meta(gt=1, lt=0)]  # no value is of this type
 _NOT_USUAL = ("model", "config", "key", "request", "metadata")
@@ -38,12 +36,11 @@ class Parser:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         decoders = _decoders(rules.kind, tuple(rules.defaults))
-        self._plain_one, self._plain = decoders.plain.decode, decoders.plain.decode_lines
+        self._plain = decoders.plain.decode_lines
         self._whole, self._shaped = decoders.whole.decode_lines, decoders.shaped.decode
         self._any, self._any_lines = decoders.any.decode, decoders.none_own.decode_lines
         self._own = [_attributes(i, name) for i, name in enumerate(rules.defaults)]
         self._all_lack = (1 << len(rules.defaults)) - 1
-        self._piece = self._plain_again = 0
         self._suspects = Suspects()
 
     def accept(
@@ -52,32 +49,27 @@ class Parser:
         padded: usual.Bytes | None,
         lines: Lines,
         spans: Spans,
+        *,
+        shaped: bool,
     ) -> tuple[NDArray[np.uint16], dict[int, str]]:
         """Leave `spans.ok` only to requests that are usual.
 
         `padded`, which loses all but the requests, is None when there are few lines, long ones.
-        Returns the flags of all lines, and findings about shapes by line.
+        Returns the flags of all lines, and findings about shapes by line if `shaped`.
         """
         flags = np.full(lines.starts.size, self._all_lack, np.uint16)
         if self.rules.contents in self.rules.defaults:
             spans.ok[:] = False
+        if not spans.ok.any():
+            return flags, {}
+        self._be_strict(view, lines, spans, text_too=not shaped)
         wanted = int(np.count_nonzero(spans.ok))
-        if not wanted or (padded is None and self._all_plain(view, spans)):
-            return flags, {}
-        together = padded is not None and wanted * 2 > spans.ok.size
-        requests = view
-        if padded is not None and together:
+        if padded is not None and wanted * 2 > spans.ok.size:
             requests = usual.bare_requests(padded, len(view), lines, spans)
-            self._piece += 1
-            if self._piece > self._plain_again:
-                if self._parse(self._plain, requests, wanted):
-                    return flags, {}
-                self._plain_again = self._piece + PLAIN_PAUSE
-        self._be_strict(view, lines, spans, text_too=self.rules.shape == "off")
-        decode_lines = self._any_lines if self.rules.shape == "off" else self._whole
-        if together and self._parse(decode_lines, requests, wanted):
-            return flags, {}
-        if self.rules.shape != "off":
+            decoders = (self._plain, self._whole) if shaped else (self._any_lines,)
+            if any(self._parse(each, requests, wanted) for each in decoders):
+                return flags, {}
+        if shaped:
             return flags, self._each_shaped(view, spans, flags)
         self._each(view, spans, flags)
         return flags, {}
@@ -88,26 +80,12 @@ class Parser:
         except _ERRORS:
             return False
 
-    def _all_plain(self, view: memoryview, spans: Spans) -> bool:
-        try:
-            for line in spans.ok.nonzero()[0].tolist():
-                self._plain_one(view[spans.requests[line] : spans.stops[line]])
-        except _ERRORS:
-            return False
-        return True
-
     def _be_strict(self, view: memoryview, lines: Lines, spans: Spans, *, text_too: bool) -> None:
         """Take out the lines that are not quite strict; what is typed needs no look at its text."""
         block = np.frombuffer(view, np.uint8)
         spans.ok[self._suspects.find(block, lines)] = False
-        if not text_too:
-            return
-        for first, after in non_ascii_runs(block, lines, spans.ok):
-            if is_utf8(view[lines.starts[first] : lines.stops[after - 1]]):
-                continue
-            for line in range(first, after):
-                if not is_utf8(view[lines.starts[line] : lines.stops[line]]):
-                    spans.ok[line] = False
+        if text_too:
+            spans.ok[self._suspects.broken_text(block, lines)] = False
 
     def _each(self, view: memoryview, spans: Spans, flags: NDArray[np.uint16]) -> None:
         for line in np.flatnonzero(spans.ok).tolist():

@@ -19,7 +19,7 @@ from orchestrator.domain.scan import Found, Piece, Scanner
 from orchestrator.spool import atomic
 from orchestrator.spool.source import BLOCK_BYTES
 
-PIECE_BYTES = 1 << 19
+PIECE_BYTES = 1 << 20
 RANGE_BYTES = 16 * BLOCK_BYTES
 SCRATCH = "index"
 PARTS = ("lines", "hashes", "places", "side", "flaws", "warnings", "blocks")

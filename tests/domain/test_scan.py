@@ -153,15 +153,24 @@ def test_the_quick_reading_agrees_with_the_exact_one(data, rules, long_bytes):
     assert (rows, flaws, hashes) == exactly(data, rules)
 
 
-@settings(max_examples=100)
-@given(data=files(), shape=st.sampled_from(["warn", "flaw"]))
-def test_shapes_are_found_the_same_way(data, shape):
-    """What is odd about a request is found in a block as in a line alone."""
-    rules = Rules("generate", "gemini-x", {}, shape)
-    together = seen(data + b"\n", rules)
-    alone = seen(data + b"\n", rules, [line + b"\n" for line in data.split(b"\n")])
+@given(data=files())
+def test_odd_shapes_are_flaws_wherever_they_are(data):
+    """What is odd about a request is a flaw in a block as in a line alone."""
+    rules = Rules("generate", "gemini-x", {}, "flaw")
+    pieces = [line + b"\n" for line in data.split(b"\n")]
 
-    assert together == alone
+    assert seen(data + b"\n", rules, pieces) == seen(data + b"\n", rules)
+
+
+@given(data=files())
+def test_odd_shapes_are_told_of_without_consequence(data):
+    """A piece that is looked at gives the warnings of its lines, and rows as if it were not."""
+    rules = Rules("generate", "gemini-x", {}, "warn")
+    together = seen(data + b"\n", rules)
+    alone = [seen(line + b"\n", rules)[2] for line in data.split(b"\n")]
+
+    assert [words for *_, words in together[2]] == [words for told in alone for *_, words in told]
+    assert together[:2] == seen(data + b"\n")[:2]
 
 
 @given(data=files(), cuts=st.lists(st.integers(0, 2000), max_size=4))
