@@ -70,8 +70,10 @@ class Suspects:
             must[3:] |= fours
             checks = _SECONDS
         found = []
-        if np.not_equal(must, on, out=must)[at - start :].any():
-            found.append(must.nonzero()[0])
+        wrong = np.not_equal(must, on, out=must)
+        wrong[: at - start] = False  # that is known from the bite before
+        if wrong.any():
+            found.append(wrong.nonzero()[0])
         for first, lowest, highest in checks:
             if np.equal(bite[:-1], first, out=marks[:-1]).any():
                 places = marks[:-1].nonzero()[0]
