@@ -42,12 +42,16 @@ class Suspects:
         found = [
             self._broken(block, at)
             for at in range(0, block.size, BITE_BYTES)
-            if block[at : at + BITE_BYTES].max() >= 0x80
+            if block[max(0, at - 3) : at + BITE_BYTES].max() >= 0x80
         ]
         if block[-1] >= 0x80:
             found.append(np.array([block.size - 1]))
-        places = np.concatenate(found) if found else _NOWHERE
-        return _lines_of(places, lines)
+        if not found:
+            return _NOWHERE
+        broken = _lines_of(np.concatenate(found), lines)
+        # An unfinished character may hide what is wrong with the three bytes after its line.
+        near = np.unique(broken[:, None] + np.arange(4))
+        return near[near < lines.starts.size]
 
     def _broken(self, block: Bytes, at: int) -> Places:
         """Return where in the bite at `at` a byte is not what UTF-8 allows there.
