@@ -4,7 +4,7 @@ The answers are named by what the caller may do next: `Refused` (certainly not c
 repeat as is), `Unavailable` (certainly not created; repeat), `InDoubt` (may exist; ask first).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -168,6 +168,9 @@ class Jobs(Protocol):
 
     async def model(self, name: str) -> ModelInfo | None:
         """Describe a model, None if the service does not know it."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """List all models that the service knows."""
 
 
 class Files(Protocol):
@@ -423,11 +426,13 @@ class Work(Protocol):
     async def join(self, folder: str, order: JoinOrder) -> JoinReport:
         """Pair answers with ordinals and write the index, durably; repeatable."""
 
-    async def release(self, folder: str, part: Part, last: str | None, code: int) -> int:
+    async def release(
+        self, folder: str, part: Part, last: str | None, code: int, told: str | None = None
+    ) -> int:
         """Let a batch without answers go: count the try; settle what is left as errors.
 
-        `last` is the history that settles its unsettled requests, None to give them back to
-        the pool. Returns how many it settled.
+        `last` is why its unsettled requests settle, None to give them back to the pool: then
+        `told` says for the history of each what became of this try. Returns how many it settled.
         """
 
     async def settle_line(self, folder: str, part: Part, line: int, message: str) -> bool:
@@ -506,8 +511,8 @@ class Project(Protocol):
     def limits(self) -> Limits:
         """Return what the project may hold."""
 
-    def token_limits(self) -> Mapping[str, int]:
-        """Return the present limit of enqueued tokens by model, where there is one."""
+    def token_limit(self, model: str) -> int | None:
+        """Return the present limit of enqueued tokens of a model, None where none is known."""
 
     def others(self) -> int:
         """Return how many active jobs of the project are not ours."""
@@ -542,8 +547,8 @@ class Project(Protocol):
     async def accepted(self, call: str) -> None:
         """Note that this call is served (again); a create that is served ends every block."""
 
-    async def ease(self, model: str) -> None:
-        """Ask for less from now on: the provider is overloaded or the quota is used up."""
+    async def ease(self, part: Part) -> None:
+        """Ask for less of its model from now on: this batch was too much."""
 
     async def hold(self, request_set: SetId, why: str) -> None:
         """Start nothing new for a set until the operator has spoken; `why` says what to do."""
@@ -561,7 +566,8 @@ class Sending:
 
     `now` are the creates under way; `failures` counts refusals to serve in a row; `fresh_after`
     tells since when a scan is due before a create may be repeated; `doubtful` and `fenced` when
-    (elapsed seconds) a doubt and its fence began.
+    (elapsed seconds) a doubt and its fence began; `rests` by model how often in a row the provider
+    had no room for it, and until when (elapsed seconds) it is left alone.
     """
 
     now: set[IdempotencyKey] = field(default_factory=set)
@@ -570,6 +576,21 @@ class Sending:
     doubtful: dict[IdempotencyKey, float] = field(default_factory=dict)
     fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
     next_create: float = 0.0
+    rests: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def rest(self, model: str, now: float, patience: Callable[[int], timedelta]) -> None:
+        """Send nothing for a model for a while: `patience` says how long after n times in a row.
+
+        Refusals of creates that were under way together are one time.
+        """
+        times, until = self.rests.get(model, (0, now))
+        if until <= now:
+            times += 1
+        self.rests[model] = times, max(until, now + patience(times).total_seconds())
+
+    def is_resting(self, model: str, now: float) -> bool:
+        """Tell whether nothing is to be sent for a model now."""
+        return model in self.rests and self.rests[model][1] > now
 
 
 class Notifier(Protocol):

@@ -368,7 +368,7 @@ def upgrade() -> None:
             name=op.f("ck_batches_outcome_word"),
         ),
         sa.CheckConstraint(
-            "reason IN ('dropped', 'refused', 'absent', 'vanished', 'expired', 'failed', 'cancelled')",
+            "reason IN ('dropped', 'refused', 'invalid', 'absent', 'vanished', 'expired', 'failed', 'cancelled')",
             name=op.f("ck_batches_reason_word"),
         ),
         sa.CheckConstraint(

@@ -15,6 +15,7 @@ REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
     SPACE: "free some space; work goes on by itself",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
+    "all_failed": "read the errors in results.jsonl: the requests or the model may not fit",
     "slow": "nothing is lost: the service ends a job after 48 h and it is then sent again; "
     "`orchestrator cancel SET` if you do not want to wait",
 }

@@ -5,7 +5,8 @@ patience and memory of one life.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -25,6 +26,7 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.jobs import Scan, has_ended
 from orchestrator.domain.policy import (
+    LEARNED_TOKENS_MIN,
     Limits,
     PollPolicy,
     RetryPolicy,
@@ -43,6 +45,7 @@ NO_CEILING = 10**15
 RECOVER_EVERY = timedelta(minutes=10)
 RECOVER_STEPS = 20
 STEP_MIN = 100_000
+EASE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class OneProject:
     _evidence: Evidence | None = None
     _account: AccountFingerprint | None = None
     _learned: dict[str, int] = field(default_factory=dict)
+    _eased: dict[str, float] = field(default_factory=dict)
     _others: int = 0
     _block: _Block | None = None
     _regular: float = 0.0
@@ -186,33 +190,33 @@ class OneProject:
         """Return what the project may hold."""
         return self.policies.limits
 
-    def token_limits(self) -> Mapping[str, int]:
-        """Return the configured limits, where something lower was learned that."""
-        limits = dict(self.policies.limits.enqueued_tokens)
-        for model, learned in self._learned.items():
-            limits[model] = min(learned, limits.get(model, learned))
-        return limits
+    def token_limit(self, model: str) -> int | None:
+        """Return the configured limit, or what was learned if that is lower."""
+        known = (self.policies.limits.tokens_max(model), self._learned.get(model))
+        return min((limit for limit in known if limit is not None), default=None)
 
     def others(self) -> int:
         """Return how many active jobs of the project are not ours."""
         return self._others
 
-    async def ease(self, model: str) -> None:
-        """Halve what this model may have enqueued; it recovers slowly."""
-        now = self.clock.now()
+    async def ease(self, part: Part) -> None:
+        """Halve what the model of this batch may have enqueued; it recovers slowly.
 
-        present = self.token_limits().get(model)
+        Batches that were refused together are one sign, not many.
+        """
+        model, now, elapsed = part.model, self.clock.now(), self.clock.elapsed()
+        if elapsed - self._eased.get(model, -math.inf) < EASE_SECONDS:
+            return
+        self._eased[model] = elapsed
+        present = self.token_limit(model)
+        least = min(LEARNED_TOKENS_MIN, present or LEARNED_TOKENS_MIN)
 
-        def halve(tx: Tx) -> int | None:
-            used = projects.enqueued(tx, self.name, model) or present
-            if used is None:
-                return None  # nothing is enqueued and no limit is known: nothing to ask less of
-            base = used if present is None else min(used, present)
-            return projects.halve(tx, now, self.name, model, base)
+        def halve(tx: Tx) -> int:
+            tried = projects.enqueued(tx, self.name, model) + part.tokens
+            base = tried if present is None else min(tried, present)
+            return projects.halve(tx, now, self.name, model, base, least)
 
         limit = await self.journal.write(halve)
-        if limit is None:
-            return
         self._learned[model] = limit
         log.warning("limit.halved", project=self.name, model=model, tokens=limit)
 
@@ -220,7 +224,7 @@ class OneProject:
         """Raise learned limits a little: called every `RECOVER_EVERY`."""
         now = self.clock.now()
         for model, learned in list(self._learned.items()):
-            ceiling = self.policies.limits.enqueued_tokens.get(model, NO_CEILING)
+            ceiling = self.policies.limits.tokens_max(model) or NO_CEILING
             share = ceiling // RECOVER_STEPS if ceiling != NO_CEILING else 0
             step = max(share, learned // 4, STEP_MIN)
             limit = await self.journal.write(projects.recover, now, self.name, model, ceiling, step)

@@ -32,6 +32,7 @@ class LapseReason(StrEnum):
 
     DROPPED = "dropped"  # never sent: its set was cancelled or planned anew
     REFUSED = "refused"  # the service said no; certainly never created
+    INVALID = "invalid"  # one of its requests is at fault: split, which is no try
     ABSENT = "absent"  # in doubt, then proven absent and fenced
     VANISHED = "vanished"  # the operator says that the job is gone
     EXPIRED = "expired"
@@ -275,9 +276,11 @@ def confirm(
     return Move(batch, Submitted(batch.part, file, job, batch.account, now), why)
 
 
-def refuse(batch: Submitting, now: datetime, why: str) -> Move[Submitting, Lapsed]:
+def refuse(
+    batch: Submitting, now: datetime, why: str, reason: LapseReason = LapseReason.REFUSED
+) -> Move[Submitting, Lapsed]:
     """Record a definite no: this job will never exist."""
-    return Move(batch, Lapsed(batch.part, LapseReason.REFUSED, why, now), why)
+    return Move(batch, Lapsed(batch.part, reason, why, now), why)
 
 
 def exclude(batch: Submitting, now: datetime, why: str) -> Move[Submitting, Lapsed]:

@@ -274,14 +274,13 @@ def settle_as_error(ordinals: Int64s, error: bytes, origin: int, index: Index) -
     plain = ordinals[~tried]
     if len(plain):
         index.answers[plain] = np.array(index.errors.keep([(origin, error)])[0], ANSWER)
-    own = [
-        ordinal
-        for ordinal, row in zip(ordinals[tried].tolist(), rows[tried], strict=True)
-        if index.errors.origin(int(row["where"])) != origin
-    ]
-    kept = index.errors.keep([(origin, with_earlier(ordinal, error, index)) for ordinal in own])
-    for ordinal, span in zip(own, kept, strict=True):
-        index.answers[ordinal] = span
+    # Requests with one history, as those of an expired batch, go on to share one.
+    own, earlier = ordinals[tried], rows[tried]
+    places, first, which = np.unique(earlier["where"], return_index=True, return_inverse=True)
+    fresh = [at for at, place in enumerate(places.tolist()) if index.errors.origin(place) != origin]
+    records = [(origin, with_earlier(int(own[first[at]]), error, index)) for at in fresh]
+    for at, span in zip(fresh, index.errors.keep(records), strict=True):
+        index.answers[own[which == at]] = np.array(span, ANSWER)
 
 
 def with_earlier(ordinal: int, error: bytes, index: Index) -> bytes:

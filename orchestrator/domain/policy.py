@@ -2,10 +2,30 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 
 MEBIBYTE = 1 << 20
 TURNAROUND_TARGET = timedelta(hours=24)  # what the service aims at for a batch
 RETRYABLE_CODES = frozenset({1, 2, 4, 8, 10, 13, 14})
+LEARNED_TOKENS_MIN = 100_000  # a learned limit of enqueued tokens never falls below this
+
+
+class Remedy(Enum):
+    """What is done about a job that failed as a whole."""
+
+    SPLIT = "split"  # one of its requests is at fault: half by half until it is found
+    LATER = "later"  # there was no room: less at a time, and later; it is no try
+    GIVE_UP = "give up"  # it will never work
+    AGAIN = "again"
+
+
+# By google.rpc code; whatever is not named is tried again, as a new generation.
+REMEDIES = {
+    3: Remedy.SPLIT,  # INVALID_ARGUMENT
+    8: Remedy.LATER,  # RESOURCE_EXHAUSTED
+    11: Remedy.GIVE_UP,  # OUT_OF_RANGE
+    12: Remedy.GIVE_UP,  # UNIMPLEMENTED
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +40,15 @@ class Limits:
     requests_per_minute: int = 60
     enqueued_tokens: dict[str, int] = field(default_factory=dict)
     batch_bytes_min: int = 1 * MEBIBYTE
+
+    def tokens_max(self, model: str) -> int | None:
+        """Return how many tokens of a model may be enqueued, None if nothing is known.
+
+        What is said of a model holds for its versions, too: for all names that go on with a dash.
+        """
+        known = self.enqueued_tokens
+        fitting = [name for name in known if model == name or model.startswith(f"{name}-")]
+        return known[max(fitting, key=len)] if fitting else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Trouble: a create that brought no job is Refused, Unavailable or InDoubt, by the
 and the service's words (`errors.create_trouble`); every other call that fails is Unavailable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -34,6 +34,7 @@ from orchestrator.gemini.listing import Listing
 from orchestrator.gemini.transport import Request, Transport
 from orchestrator.ports import Body, InDoubt, ModelInfo, Output, Refused, Sink, SourceChanged
 
+MODEL_PAGES_MAX = 20
 CREATE_METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 SERVER_HEAD_START = timedelta(seconds=10)  # the service is asked to give up before we do
 TOO_LATE_TO_CANCEL = frozenset({400, 404, 409})
@@ -170,6 +171,23 @@ class GeminiJobs:
             raise call_trouble("model", outcome)
         return described
 
+    async def models(self) -> Sequence[ModelInfo]:
+        """List all models, page by page."""
+        found: list[ModelInfo] = []
+        token = ""
+        for _ in range(MODEL_PAGES_MAX):
+            query = {"pageSize": "1000"} | ({"pageToken": token} if token else {})
+            request = self._named("models", "GET", "models", query)
+            outcome = await self._transport.call(request)
+            page = wire.model_page(_whole(outcome))
+            if page is None:
+                raise call_trouble("models", outcome)
+            models, token = page
+            found += models
+            if not token:
+                break
+        return found
+
     async def _get(self, job: JobName, *, masked: bool = True) -> Answer | Failure:
         """Get a job; without a mask its inline results come too, however long that takes."""
         masked = masked and self._masked
@@ -186,11 +204,13 @@ class GeminiJobs:
             return outcome
         return Answer(outcome.status, outcome.headers, self._transport.hide(kept.body))
 
-    def _named(self, name: str, method: str, path: str) -> Request:
+    def _named(
+        self, name: str, method: str, path: str, query: dict[str, str] | None = None
+    ) -> Request:
         return Request(
             name=name,
             method=method,
-            url=self._service.url(path),
+            url=self._service.url(path, query),
             limit=self._service.call_timeout,
         )
 

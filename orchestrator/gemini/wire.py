@@ -201,6 +201,14 @@ def model(whole: object) -> ModelInfo | None:
     return ModelInfo(clean(name), frozenset(item for item in methods if isinstance(item, str)))
 
 
+def model_page(whole: object) -> tuple[list[ModelInfo], str] | None:
+    """Read a page of models and the token of the next; None if it is no such page."""
+    if not isinstance(whole, dict):
+        return None
+    described = (model(item) for item in _items(whole.get("models")))
+    return [one for one in described if one is not None], _text(whole.get("nextPageToken"))
+
+
 def _state(operation: Fields, metadata: Fields) -> JobState | Unrecognised:
     state = parse_state(clean(_text(metadata.get("state"))))
     if state not in {Unrecognised(""), JobState.UNSPECIFIED}:

@@ -146,6 +146,13 @@ class IndexFiles:
         self.states[ordinals] = (high << GENERATION_SHIFT) | Settled.ERROR
         self.flush(source.STATES)
 
+    def give_back(self, ordinals: Int64s, error: bytes, origin: int, tried: int) -> None:
+        """Let open requests be tried again after a generation in which they met this error."""
+        settle_as_error(ordinals, error, origin, self)
+        self.flush(source.ANSWERS)
+        self.states[ordinals] = (tried << GENERATION_SHIFT) | Settled.RETRYABLE
+        self.flush(source.STATES)
+
     def flush(self, name: str) -> None:
         """Make what was written to `states.idx` or `answers.idx` durable."""
         source.flush(self.folder, [name])

@@ -51,10 +51,11 @@ def is_due(folder: Path, token: IdempotencyKey) -> bool:
     )
 
 
-def release(folder: Path, part: Part, last: str | None, code: int) -> int:
+def release(folder: Path, part: Part, last: str | None, code: int, told: str | None = None) -> int:
     """Count the try of a batch without answers; settle its open requests if `last` says why.
 
-    Returns how many this batch's end settled. Runs in a worker.
+    What goes back instead keeps `told` for the history of its next error. Returns how many this
+    batch's end settled. Runs in a worker.
     """
     origin, generation = _origin(part), min(part.generation, GENERATION_MAX)
     settled = 0
@@ -62,6 +63,9 @@ def release(folder: Path, part: Part, last: str | None, code: int) -> int:
         for ordinals in ordinals_of(read_runs(folder, part.token), CHUNK):
             if last is None:
                 waiting = index.due_among(ordinals, generation)
+                if told is not None and len(waiting):
+                    index.give_back(waiting, failure(code, told), origin, generation)
+                    continue
                 state = index.states[waiting] & LOW
                 index.states[waiting] = state | (generation << GENERATION_SHIFT)
             else:

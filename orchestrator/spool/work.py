@@ -147,9 +147,12 @@ class WorkFolder:
         """Return how many requests are not settled."""
         return await self._calls.one(settling.open_count, self._root / folder)
 
-    async def release(self, folder: str, part: Part, last: str | None, code: int) -> int:
+    async def release(
+        self, folder: str, part: Part, last: str | None, code: int, told: str | None = None
+    ) -> int:
         """Let a batch without answers go: count the try; settle what is left as errors."""
-        return await self._calls.one(settling.release, self._root / folder, part, last, code)
+        place = self._root / folder
+        return await self._calls.one(settling.release, place, part, last, code, told)
 
     async def settle_line(self, folder: str, part: Part, line: int, message: str) -> bool:
         """Settle the request on the 1-based line of the sent file as an error (refused)."""

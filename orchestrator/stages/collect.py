@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from orchestrator.domain import batches as machine, request_sets as sets
-from orchestrator.domain.batches import Ended, Lapsed, LapseReason
+from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Part
+from orchestrator.domain.failures import INTERNAL
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.jobs import Gone, JobState
+from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.domain.moves import Move
 from orchestrator.domain.options import Choice, from_text
-from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.domain.policy import REMEDIES, Remedy, RetryPolicy, backoff
 from orchestrator.domain.request_sets import Running, SetInfo
 from orchestrator.ports import (
     Blocked,
@@ -45,8 +47,7 @@ LAPSES = {
     JobState.SUCCEEDED: LapseReason.FAILED,
 }
 CODES = {LapseReason.EXPIRED: 4, LapseReason.CANCELLED: 1}
-RESOURCE_EXHAUSTED = 8
-INVALID_ARGUMENT = 3
+ROOM_FAILURES = 3  # waits begin as after so many refusals
 
 
 @dataclass(slots=True)
@@ -59,9 +60,9 @@ class Patience:
     shortfalls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Collect:
-    """Brings answers home."""
+    """Brings answers home; `all_failed` are the models that were warned of."""
 
     journal: Journal
     work: Work
@@ -72,6 +73,7 @@ class Collect:
     project: Project
     retry: RetryPolicy
     patience: dict[IdempotencyKey, Patience] = field(default_factory=dict)
+    all_failed: frozenset[str] = frozenset()
 
     async def find(self) -> Sequence[Ended]:
         """Return the ended batches whose answers are due."""
@@ -174,31 +176,62 @@ class Collect:
         def learn(tx: Tx) -> None:
             if cost is not None:
                 projects.charge(tx, part.token, cost)
-            projects.observe_usage(
-                tx, now, part.project, part.model, report.usage.prompt, part.wire_bytes
-            )
+            seen = part.wire_bytes * report.tally.answered // part.count
+            projects.observe_usage(tx, now, part.project, part.model, report.usage.prompt, seen)
 
         await self.journal.record(
             machine.collect(item, report.tally, report.usage, now), also=learn
         )
         self.patience.pop(part.token, None)
+        self._mind_failures(item, report)
+        await self.project.accepted("read")
         if choice.parts:
             await self.outbox.publish_part(info, part)
+
+    def _mind_failures(self, item: Ended, report: JoinReport) -> None:
+        """Warn of a job that succeeded with nothing but errors, until one of its model is well."""
+        why, model = None, item.part.model
+        if not report.tally.answered:
+            why = f"{item.job} succeeded and all of its {item.part.count} requests failed"
+        if why is not None or model in self.all_failed:
+            self.project.report("all_failed", model, why)
+        self.all_failed = self.all_failed | {model} if why else self.all_failed - {model}
 
     # ---- no answers ---------------------------------------------------------------------------
 
     async def _lapse(self, item: Ended, info: SetInfo) -> None:
-        reason = LAPSES[item.outcome]
-        code = item.error.code if item.error else CODES.get(reason, 13)
+        part, reason, remedy = item.part, LAPSES[item.outcome], _remedy(item)
         why = f"{item.job} {reason.value}"
         if item.error:
             why += f" ({item.error.code}: {item.error.message})"
-        last = item.part.generation >= from_text(info.options).generations_max
-        await self.work.release(info.folder, item.part, why if last else None, code)
-        if item.error and item.error.code == RESOURCE_EXHAUSTED:
-            await self.project.ease(item.part.model)
+        if remedy is Remedy.SPLIT and part.count > 1:
+            reason = LapseReason.INVALID  # its requests stay in the pool of this generation
+        else:
+            await self._release(item, info, remedy, why)
+        if remedy is Remedy.LATER:
+            await self.project.ease(part)
+            self._rest(part)
         await self._apply_lapse(item, reason, why)
-        self.patience.pop(item.part.token, None)
+        self.patience.pop(part.token, None)
+
+    async def _release(self, item: Ended, info: SetInfo, remedy: Remedy, why: str) -> None:
+        part, code = item.part, item.error.code if item.error else None
+        generations_max = from_text(info.options).generations_max
+        if remedy is Remedy.LATER:
+            generations_max = GENERATION_MAX
+        last = remedy in (Remedy.SPLIT, Remedy.GIVE_UP) or part.generation >= generations_max
+        code = code or CODES.get(LAPSES[item.outcome], INTERNAL)
+        tries = f"generation {part.generation}: {why}"
+        await self.work.release(info.folder, part, tries if last else None, code, tries)
+
+    def _rest(self, part: Part) -> None:
+        """Leave the model alone for minutes: a job that fails for want of room is slow."""
+
+        def patience(times: int) -> timedelta:
+            failures = times + part.generation + ROOM_FAILURES
+            return backoff(self.retry, failures, self.ids.jitter())
+
+        self.project.sending.rest(part.model, self.clock.elapsed(), patience)
 
     async def _apply_lapse(self, item: Ended, reason: LapseReason, why: str) -> None:
         for _ in range(TRIES):
@@ -218,9 +251,8 @@ class Collect:
             return
 
     def _narrower(self, item: Ended, reason: LapseReason) -> int | None:
-        """Halve after an expiry and after a failure that size or one request may explain."""
-        code = item.error.code if item.error else None
-        smaller = reason is LapseReason.EXPIRED or code in (INVALID_ARGUMENT, RESOURCE_EXHAUSTED)
+        """Halve after an expiry and after a failure that the size may explain."""
+        smaller = reason is LapseReason.EXPIRED or _remedy(item) is Remedy.LATER
         floor = self.project.limits().batch_bytes_min
         return max(item.part.wire_bytes // 2, floor) if smaller else None
 
@@ -234,6 +266,12 @@ class Collect:
         patience.failures += 1
         wait = max(backoff(self.retry, patience.failures, self.ids.jitter()), least or timedelta(0))
         patience.not_before = self.clock.elapsed() + wait.total_seconds()
+
+
+def _remedy(item: Ended) -> Remedy:
+    if item.outcome is JobState.FAILED and item.error is not None:
+        return REMEDIES.get(item.error.code, Remedy.AGAIN)
+    return Remedy.AGAIN
 
 
 def _foreign(item: Ended, report: JoinReport) -> str:

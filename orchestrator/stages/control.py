@@ -7,7 +7,7 @@ from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, S
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
 from orchestrator.domain.options import from_text
-from orchestrator.domain.request_sets import Delivered, Flags
+from orchestrator.domain.request_sets import Cancelled, Delivered, Flags, Running
 from orchestrator.ports import Clock, Files, Jobs, Project, Trouble, Work
 from orchestrator.store import (
     batches as batch_rows,
@@ -44,6 +44,9 @@ class Control:
 
     async def cancel(self, target: SetId) -> str:
         """Start nothing new, cancel the jobs, deliver what was answered."""
+        stored = await self._get(target)
+        if isinstance(stored.value, Cancelled):
+            return "it is cancelled already"
         stored = await self._open(target)
         await self._flag(stored, replace(stored.flags, cancel_asked=True), "cancel asked")
         return "cancelling: its jobs are cancelled and what was answered is delivered"
@@ -71,6 +74,8 @@ class Control:
                 return await self._reopen(stored, stored.value)
             case _ if (stored.flags.held or "").startswith("vanished"):
                 return await self._give_up_vanished(stored)
+            case Running() if await self.journal.read(questions.was_reopened, target):
+                return "what failed is being sent again already"
             case _:
                 raise NotPossible(
                     f"{target} is {stored.value.state}",
@@ -98,7 +103,7 @@ class Control:
         why = "the operator says that it does not exist"
         final = batch.part.generation >= from_text(stored.value.info.options).generations_max
         folder = stored.value.info.folder
-        await self.work.release(folder, batch.part, why if final else None, UNKNOWN)
+        await self.work.release(folder, batch.part, why if final else None, UNKNOWN, why)
         await self.journal.record(machine.exclude(batch, self.clock.now(), why))
         return f"{token} is given up; its requests are planned again"
 
@@ -170,7 +175,7 @@ class Control:
             now = self.clock.now()
             why = f"the operator gives {row.job} up: the service no longer knows it"
             last = row.part.generation >= from_text(info.options).generations_max
-            await self.work.release(info.folder, row.part, why if last else None, UNKNOWN)
+            await self.work.release(info.folder, row.part, why if last else None, UNKNOWN, why)
             if isinstance(row, Ended):
                 await self.journal.record(machine.lapse(row, LapseReason.VANISHED, now, why))
             else:

@@ -13,7 +13,6 @@ from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, Project
 from orchestrator.domain.options import BadOptions, Choice, to_text
 from orchestrator.domain.request_sets import Delivered, Received, SetInfo
 from orchestrator.ports import (
-    Blocked,
     Claim,
     Clock,
     Drop,
@@ -60,7 +59,7 @@ class Intake:
     `choose` resolves the options of a drop (its profile and the text of its options file) and
     raises BadOptions; `lines` bounds a line's bytes, `flaws` how many flaws are written down.
     `room` tells why nothing may be claimed now (too little free space), or None. `busy` are the
-    folders at work in this life.
+    folders at work in this life, `fitting` the models and methods that the service has confirmed.
     """
 
     journal: Journal
@@ -75,6 +74,7 @@ class Intake:
     line_bytes_max: int = 20_000_000
     flaws_kept_max: int = 100_000
     busy: set[str] = field(default_factory=set)
+    fitting: set[tuple[str, str]] = field(default_factory=set)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self) -> Sequence[Drop | Claim]:
@@ -175,18 +175,22 @@ class Intake:
             return NO_CHOICE, str(error)
 
     async def _flaw_of_the_model(self, info: SetInfo) -> str | None:
-        if info.answered_from is not None:
+        method = METHODS[info.kind]
+        if info.answered_from is not None or (info.model, method) in self.fitting:
             return None
         try:
             model = await self.jobs.model(info.model)
-        except (Blocked, Trouble):
+            if model is not None and method in model.methods:
+                self.fitting.add((info.model, method))
+                return None
+            others = [one.name for one in await self.jobs.models() if method in one.methods]
+        except Trouble:
             return None  # it will be found at the first create
-        if model is None:
-            return f"the service does not know the model {info.model!r}; name another in `model`"
-        method = METHODS[info.kind]
-        if method in model.methods:
-            return None
-        return f"the model {info.model!r} has no {method}; choose a model that supports batches"
+        what = f"the service does not know the model {info.model!r}"
+        if model is not None:
+            what = f"the model {info.model!r} has no {method}"
+        names = ", ".join(sorted(name.removeprefix("models/") for name in others))
+        return f"{what}; set `model` to one that has: {names or 'none is offered to this key'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from orchestrator.domain import batches as machine, ids, request_sets as sets
-from orchestrator.domain.batches import Batch, Collected, Lapsed, Planned
+from orchestrator.domain.batches import Batch, Collected, Lapsed, LapseReason, Planned
 from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo
@@ -68,6 +68,10 @@ class Plan:
         rate = await self.journal.read(
             projects.tokens_per_byte, value.info.project, value.info.model, _guess(value.info)
         )
+        halves = await self._split(value.info, bound, rows, rate)
+        if halves:
+            await self._enter(value, bound, halves)
+            return
         for generation in _generations(rows):
             order = self._order(value.info, bound, rows, generation, rate)
             parts = await self._new(rows, value.info.folder, order)
@@ -78,6 +82,30 @@ class Plan:
         if isinstance(value, Indexed):
             await self._enter(value, bound, [])  # nothing to send: every line is flawed
         self.handled.update(row.part.token for row in rows if isinstance(row, Lapsed))
+
+    async def _split(
+        self, info: SetInfo, bound: int, rows: Sequence[Batch], rate: float
+    ) -> list[Planned]:
+        """Halve each batch in which one request is at fault: in the end it is alone.
+
+        That was no try for the others, so the halves are of the same generation.
+        """
+        halves: list[Planned] = []
+        for row in rows:
+            if not _is_to_be_split(row) or row.part.token in self.handled:
+                continue
+            part, whole = row.part, self._order(info, bound, rows, row.part.generation, rate)
+            order = replace(
+                whole,
+                live=[*whole.live, (Ordinal(0), part.lo), (part.hi, Ordinal(info.requests))],
+                requests_max=-(-part.count // 2),
+                first_serial=whole.first_serial + len(halves),
+            )
+            parts = await self._new(rows, info.folder, order)
+            halves += [_planned(info, order, one) for one in parts]
+            if not parts:
+                self.handled.add(part.token)
+        return halves
 
     async def _new(
         self, rows: Sequence[Batch], folder: str, order: PlanOrder
@@ -107,7 +135,7 @@ class Plan:
             limits=limits,
             batch_bytes_max=min(bound, limits.file_max_bytes),
             requests_max=choice.requests_max or limits.requests_per_batch_max,
-            tokens_max=self.project.token_limits().get(info.model),
+            tokens_max=self.project.token_limit(info.model),
             tokens_per_byte=rate,
             kind=info.kind,
             model=info.model,
@@ -150,6 +178,10 @@ def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
         if lapsed or not any(machine.is_live(row) for row in rows):
             due.append(stored.value.info.id)
     return due
+
+
+def _is_to_be_split(row: Batch) -> bool:
+    return isinstance(row, Lapsed) and row.reason is LapseReason.INVALID
 
 
 def _generations(rows: Sequence[Batch]) -> list[int]:

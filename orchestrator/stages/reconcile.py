@@ -153,8 +153,8 @@ class Reconcile:
         assert stored is not None, f"{item.part.token} has no set"
         folder = stored.value.info.folder
         final = item.part.generation >= from_text(stored.value.info.options).generations_max
-        history = f"its job was never found at the provider ({item.part.token})" if final else None
-        await self.work.release(folder, item.part, history, UNKNOWN)
+        told = f"generation {item.part.generation}: its job was never found at the provider"
+        await self.work.release(folder, item.part, told if final else None, UNKNOWN, told)
         await self.journal.record(machine.exclude(item, self.clock.now(), why))
         self._forget(item)
 

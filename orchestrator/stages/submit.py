@@ -9,17 +9,17 @@ Trouble: a definite no settles or splits what it named; overload and a refused k
 leaves the outcome open leaves the batch in doubt, for reconcile.
 """
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from orchestrator.domain import batches as machine, ids, request_sets as sets
-from orchestrator.domain.admission import admit
-from orchestrator.domain.batches import Submitting, Unsent, Uploaded
+from orchestrator.domain import batches as machine, ids
+from orchestrator.domain.admission import admit, is_oversized
+from orchestrator.domain.batches import LapseReason, Submitting, Unsent, Uploaded
 from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.domain.policy import RetryPolicy, backoff
-from orchestrator.domain.request_sets import Running
 from orchestrator.ports import (
     Blocked,
     Clock,
@@ -32,13 +32,11 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
-from orchestrator.store import jobs as job_rows, questions, queue, request_sets as set_rows
+from orchestrator.store import jobs as job_rows, questions, queue
 from orchestrator.store.database import Tx
-from orchestrator.store.errors import StaleTransition
 from orchestrator.store.journal import Journal
 
 EXPIRY_MARGIN = timedelta(hours=1)
-NARROW_TRIES = 5
 MINUTE = 60.0
 NOT_FOUND = 5
 INVALID_ARGUMENT = 3
@@ -56,26 +54,30 @@ class Submit:
     install: InstallId
     project: Project
     retry: RetryPolicy
+    paying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self) -> Sequence[Unsent]:
         """Return the batches that may be sent now, in the order in which they may start."""
         if self.project.obstacle() is not None:
             return []
-        now, limits, sending = self.clock.now(), self.project.limits(), self.project.sending
-        inline = await self.journal.read(queue.candidates, now, "planned", mode="inline")
-        files = await self.journal.read(queue.candidates, now, "uploaded", mode="file")
-        if not inline and not files:
+        limits, sending = self.project.limits(), self.project.sending
+        waiting = [
+            one
+            for one in await self.journal.read(queue.waiting, self.clock.now())
+            if not sending.is_resting(one.batch.part.model, self.clock.elapsed())
+        ]
+        if not waiting:
             return []
         if not self.project.evidence.may_create():
             self.project.look_at(self.clock.elapsed())
             return []
-        load = await self.journal.read(queue.load, counting_uploaded=False)
+        load = await self.journal.read(queue.load)
         load.jobs += self.project.others()
-        admission = admit([*inline, *files], load, limits, self.project.token_limits())
-        ready = [one for one in admission.admitted if self._looked_again(one)]
+        admission = admit(waiting, load, limits, self.project.token_limit)
+        ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
         pace = MINUTE / limits.requests_per_minute
         room = int((self.clock.elapsed() - sending.next_create) / pace) + 1
-        return ready[: max(room, 0)]
+        return [*admission.oversized, *ready[: max(room, 0)]]
 
     def name(self, item: Unsent) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -83,6 +85,9 @@ class Submit:
 
     async def do(self, item: Unsent) -> None:
         """Send one create, after everything that has to be true before it."""
+        if is_oversized(item.part, self.project.token_limit):
+            await self._give_back(item)
+            return
         folder = await self.journal.read(questions.folder, item.part.request_set)
         try:
             account = self.jobs.account
@@ -100,10 +105,13 @@ class Submit:
             why = f"{item.file} expires too soon"
             await self.journal.record(machine.forget(item, self.clock.now(), why))
             return
-        if (cap := await self.project.afford(item.part)) is not None:
-            await self.project.hold(item.part.request_set, cap)
-            return
         await self._send(item, account, folder)
+
+    async def _give_back(self, item: Unsent) -> None:
+        """Let a batch be planned again in smaller parts: alone it is above what is allowed."""
+        limit = self.project.token_limit(item.part.model)
+        why = f"alone it has {item.part.tokens:,} tokens, {limit:,} may be enqueued: it is split"
+        await self.journal.record(machine.drop(item, self.clock.now(), why))
 
     def _looked_again(self, item: Unsent) -> bool:
         since = self.project.sending.fresh_after.get(item.part.token)
@@ -130,7 +138,11 @@ class Submit:
         intent = machine.intend(item, self.clock.now(), account, self.journal.epoch)
         sending.now.add(token)
         try:
-            await self.journal.record(intent)
+            async with self.paying:  # a cap is judged with every earlier intent counted
+                if (cap := await self.project.afford(item.part)) is not None:
+                    await self.project.hold(item.part.request_set, cap)
+                    return
+                await self.journal.record(intent)
             await self.work.mark_sent(folder, token)
             await self._act(intent.after, folder)
         finally:
@@ -151,8 +163,9 @@ class Submit:
             await self.project.block(error, "create")
         except Unavailable as error:
             await self._withdraw(batch, folder, str(error), error.retry_after)
+            self._rest(batch.part.model, error.retry_after)
             if error.overloaded:
-                await self.project.ease(batch.part.model)
+                await self.project.ease(batch.part)
         except InDoubt as error:
             self.project.sending.doubtful[batch.part.token] = self.clock.elapsed()
             await self.journal.record(machine.question(batch, "in_doubt", str(error)))
@@ -167,6 +180,7 @@ class Submit:
             job_rows.record(tx, now, job, "ours")
 
         self.project.sending.failures.pop(batch.part.token, None)
+        self.project.sending.rests.pop(batch.part.model, None)
         await self.journal.record(
             machine.confirm(batch, job.name, now, "the create was answered"), also=sight
         )
@@ -182,6 +196,14 @@ class Submit:
         await self.journal.record(machine.withdraw(batch, self.clock.now() + wait, why))
         await self.work.unmark_sent(folder, token)
 
+    def _rest(self, model: str, least: timedelta | None) -> None:
+        """Leave the model alone for a while: others of it would meet the same wall."""
+
+        def patience(times: int) -> timedelta:
+            return max(backoff(self.retry, times, self.ids.jitter()), least or timedelta(0))
+
+        self.project.sending.rest(model, self.clock.elapsed(), patience)
+
     async def _refused(self, batch: Submitting, folder: str, error: Refused) -> None:
         part, why = batch.part, str(error)
         if error.code == 403 and isinstance(batch.origin, Uploaded):
@@ -196,21 +218,12 @@ class Submit:
         elif error.line is not None or part.count == 1:
             await self.work.settle_line(folder, part, error.line or 1, error.message)
         else:
-            await self._split(batch, why)
+            invalid = LapseReason.INVALID
+            await self.journal.record(machine.refuse(batch, self.clock.now(), why, invalid))
             return
         await self.journal.record(machine.refuse(batch, self.clock.now(), why))
 
-    async def _split(self, batch: Submitting, why: str) -> None:
-        """Lapse and narrow together: planned at the old size the same batch would come again."""
-        for _ in range(NARROW_TRIES):
-            stored = await self.journal.read(set_rows.get, batch.part.request_set)
-            assert stored is not None, f"{batch.part.token} has no set"
-            assert isinstance(stored.value, Running), "only a running set has batches"
-            half = max(batch.part.wire_bytes // 2, 1)
-            refuse = machine.refuse(batch, self.clock.now(), why)
-            try:
-                await self.journal.record(refuse, sets.narrow(stored.value, half, why))
-            except StaleTransition:
-                continue
-            return
-        raise StaleTransition(f"set {batch.part.request_set} changes too fast to be narrowed")
+
+def _is_ready(batch: Unsent) -> bool:
+    """Tell whether nothing has to be uploaded before; what has keeps its place meanwhile."""
+    return batch.part.mode == "inline" or isinstance(batch, Uploaded)

@@ -34,7 +34,6 @@ from orchestrator.store.journal import Journal
 
 LIFETIME = timedelta(hours=48)
 PROCESSING_WAIT = timedelta(seconds=15)
-AHEAD_MAX = 4  # files that wait for their create: they expire after 48 h and use up storage
 AT_ONCE = timedelta(0)
 
 
@@ -55,22 +54,15 @@ class Upload:
         """Return the batches whose file is due, in the order in which they may start."""
         if self.project.obstacle() is not None:
             return []
-        limits = self.project.limits()
-        load = await self.journal.read(queue.load, counting_uploaded=True)
+        load = await self.journal.read(queue.load)
         load.jobs += self.project.others()
-        waiting = await self.journal.read(
-            queue.candidates, self.clock.now(), "planned", mode="file"
-        )
-        admitted = admit(waiting, load, limits, self.project.token_limits()).admitted
-        space = limits.storage_bytes_max - load.storage_bytes
-        chosen: list[Planned] = []
-        for batch in admitted:
-            space -= batch.part.wire_bytes
-            if space < 0 or len(chosen) == AHEAD_MAX:
-                break
-            if isinstance(batch, Planned):
-                chosen.append(batch)
-        return chosen
+        waiting = await self.journal.read(queue.waiting, self.clock.now())
+        limits, token_limit = self.project.limits(), self.project.token_limit
+        return [
+            batch
+            for batch in admit(waiting, load, limits, token_limit).admitted
+            if isinstance(batch, Planned) and batch.part.mode == "file"
+        ]
 
     def name(self, item: Planned) -> str:
         """Return what tells one item from another while it is worked on."""

@@ -21,6 +21,14 @@ class Life:
     first: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest life on record, and during which boot of the machine it began."""
+
+    epoch: int
+    boot_id: str
+
+
 def install(tx: Connection) -> InstallId | None:
     """Return the install that this ledger belongs to, None for a new ledger."""
     name = tx.scalar(select(installs.c.id))
@@ -32,10 +40,12 @@ def set_install(tx: Connection, install_id: InstallId) -> None:
     tx.execute(installs.insert().values(place=1, id=install_id))
 
 
-def newest_boot(tx: Connection) -> str | None:
-    """Return during which boot of the machine the newest life began, None if there was none."""
-    boot: str | None = tx.scalar(select(lives.c.boot_id).order_by(lives.c.epoch.desc()).limit(1))
-    return boot
+def newest(tx: Connection) -> Newest | None:
+    """Return the newest life that this ledger knows, None if it knows of none."""
+    row = tx.execute(
+        select(lives.c.epoch, lives.c.boot_id).order_by(lives.c.epoch.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else Newest(*row)
 
 
 def begin_life(tx: Connection, now: datetime, boot_id: str, at_least: int = 1) -> Life:

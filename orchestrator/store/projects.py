@@ -54,9 +54,11 @@ def token_limit(tx: Connection, project: ProjectName, model: str) -> int | None:
     return limit
 
 
-def halve(tx: Connection, now: datetime, project: ProjectName, model: str, used: int) -> int:
+def halve(
+    tx: Connection, now: datetime, project: ProjectName, model: str, used: int, least: int = 1
+) -> int:
     """Halve the limit after a refusal at `used` enqueued tokens; returns the new limit."""
-    limit = halved(token_limit(tx, project, model), used)
+    limit = max(halved(token_limit(tx, project, model), used), least)
     _store_limit(tx, now, project, model, limit)
     return limit
 

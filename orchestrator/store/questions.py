@@ -19,7 +19,7 @@ from orchestrator.store.codecs import batch_value
 from orchestrator.store.database import Tx
 from orchestrator.store.jobs import DELETED
 from orchestrator.store.request_sets import free_outbox
-from orchestrator.store.tables import LIVE, batches, jobs, request_sets as sets
+from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets as sets
 
 
 def folder(tx: Tx, set_id: SetId) -> str:
@@ -39,6 +39,13 @@ def next_outbox(tx: Tx, taken: str) -> str:
     if dash and number.isdecimal():
         return free_outbox(tx, f"{base}-{int(number) + 1}")
     return free_outbox(tx, f"{taken}-2")
+
+
+def was_reopened(tx: Tx, set_id: SetId) -> bool:
+    """Tell whether a set that was delivered runs again."""
+    reopened = (events.c.source == "delivered") & (events.c.target == "running")
+    whole_set = (events.c.set_id == set_id) & events.c.batch_id.is_(None)
+    return bool(tx.scalar(select(exists().where(whole_set, reopened))))
 
 
 def has_live(tx: Tx, set_id: SetId) -> bool:
@@ -80,7 +87,7 @@ def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
     """Return what is over and may have remains, of one set or of all."""
     over = batches.c.state.in_(["collected", "lapsed"])
     there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
-    unsent = batches.c.reason.in_(["dropped", "refused"]) & (batches.c.mode == "file")
+    unsent = batches.c.reason.in_(["dropped", "refused", "invalid"]) & (batches.c.mode == "file")
     open_set = sets.c.state.in_(sorted(OPEN_STATES))
     query = (
         select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, open_set)

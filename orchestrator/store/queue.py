@@ -14,6 +14,7 @@ from orchestrator.store.request_sets import open_sets
 from orchestrator.store.tables import batches
 
 CANDIDATES_OF_A_SET_MAX = 200
+UPLOADS_OF_A_SET_MAX = 4  # for so many of a set's files a place is kept while they are uploaded
 AT_PROVIDER = ("submitting", "submitted")
 FILES_HELD = ("uploaded", "submitting", "submitted", "ended")
 
@@ -50,10 +51,21 @@ def candidates(
     return found
 
 
-def load(tx: Tx, *, counting_uploaded: bool) -> Load:
+def waiting(tx: Tx, now: datetime) -> list[Candidate]:
+    """Return all that waits for a place: inline, uploaded, and the first of what is to be uploaded.
+
+    One queue for all of them, so that a file that is still to be uploaded loses its place to
+    nobody of less urgency.
+    """
+    inline = candidates(tx, now, "planned", mode="inline")
+    uploaded = candidates(tx, now, "uploaded", mode="file")
+    files = candidates(tx, now, "planned", mode="file", most=UPLOADS_OF_A_SET_MAX)
+    return [*inline, *uploaded, *files]
+
+
+def load(tx: Tx) -> Load:
     """Sum up what live batches hold at the provider, by model and set."""
-    states = (*AT_PROVIDER, "uploaded") if counting_uploaded else AT_PROVIDER
-    active = batches.c.state.in_(states)
+    active = batches.c.state.in_(AT_PROVIDER)
     held = batches.c.state.in_(FILES_HELD) & (batches.c.mode == "file")
     rows = tx.execute(
         select(

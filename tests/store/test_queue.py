@@ -77,13 +77,11 @@ async def test_the_load_is_what_is_at_the_provider(ledger: InlineDatabase) -> No
     await ledger.transact(apply, NOW, *path_to_collected(planned(4))[:4])
     await ledger.transact(apply, NOW, *path_to_collected(planned(5)))
 
-    sent = await ledger.read(queue.load, counting_uploaded=False)
-    reserved = await ledger.read(queue.load, counting_uploaded=True)
+    sent = await ledger.read(queue.load)
 
     assert sent == Load(1, 2 * 2_500, {INFO.model: 600}, {INFO.id: 1})
-    assert reserved == Load(2, 2 * 2_500, {INFO.model: 1_200}, {INFO.id: 2})
 
 
 async def test_an_idle_project_holds_nothing(ledger: InlineDatabase) -> None:
     """Without batches the load is empty."""
-    assert await ledger.read(queue.load, counting_uploaded=True) == Load()
+    assert await ledger.read(queue.load) == Load()
