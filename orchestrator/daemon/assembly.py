@@ -15,6 +15,7 @@ import structlog
 
 from orchestrator.daemon.bells import Bells
 from orchestrator.daemon.project import OneProject, Policies
+from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
 from orchestrator.ports import Clock, Files, Ids, Inbox, Jobs, Notifier, Outbox, Work
@@ -39,6 +40,7 @@ DRAIN = timedelta(seconds=7)
 CRASHES_MAX = 3
 FAIL_STOP = frozenset({errno.EIO, errno.EROFS})
 RECOVER_EVERY = timedelta(minutes=10)
+DOUBT_LOOK = timedelta(minutes=1)
 UPLOADS_MAX = 3
 CREATES_MAX = 4
 COLLECTS_MAX = 3
@@ -72,7 +74,10 @@ class Rules:
 
 @dataclass(slots=True)
 class Assembly:
-    """One life of the daemon's stages. `troubled` is told what is wrong (None: well again)."""
+    """One life of the daemon's stages. `troubled` is told what is wrong (None: well again).
+
+    `certain` is called once a doubtful start has watched the job list for long enough.
+    """
 
     journal: Journal
     project: OneProject
@@ -81,6 +86,7 @@ class Assembly:
     policies: Policies
     rules: Rules
     troubled: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
+    certain: Callable[[], None] = lambda: None
     bells: Bells = field(default_factory=Bells)
     loops: dict[str, Loop[Any]] = field(default_factory=dict)
     _intake: Intake = field(init=False)
@@ -121,6 +127,7 @@ class Assembly:
             tasks = [group.create_task(loop.run()) for loop in self.loops.values()]
             tasks.append(group.create_task(self._recover()))
             tasks.append(group.create_task(self._wake()))
+            tasks.append(group.create_task(self._end_doubt()))
             await stop.wait()
             for loop in self.loops.values():
                 loop.draining = True
@@ -193,6 +200,13 @@ class Assembly:
         while True:
             await self.adapters.clock.sleep(RECOVER_EVERY)
             await self.project.recover()
+
+    async def _end_doubt(self) -> None:
+        while self.project.start is Start.DOUBTFUL:
+            await self.adapters.clock.sleep(DOUBT_LOOK)
+            if self.project.evidence.may_create():
+                self.certain()
+                return
 
     async def _wake(self) -> None:
         async for _ in self.adapters.inbox.wake():

@@ -19,6 +19,7 @@ from orchestrator.store.database import Ledger, Tx
 INSTALL_FILE = "install-id"
 EPOCH_FILE = "epoch"
 MACHINE_FILE = "machine"
+DOUBT_FILE = "doubt"
 PRIVATE = 0o400
 
 
@@ -75,16 +76,32 @@ async def begin(
     if not written:
         atomic.write_file(file, install.encode() + b"\n", PRIVATE)
     promised = int(_read(state_dir / EPOCH_FILE) or 0)
-    before = await ledger.read(lives.newest_boot)
+    before = await ledger.read(lives.newest)
     life = await ledger.transact(_begin, clock, boot_id, promised, None if known else install)
-    atomic.write_file(state_dir / EPOCH_FILE, b"%d\n" % life.epoch)
-    rolled_back = bool(written) and (not known or life.epoch != promised + 1)
+    rolled_back = bool(written) and (not known or before is None or before.epoch != promised)
+    rebooted = not life.clean and before is not None and before.boot_id != boot_id
     start = Start.INTACT
     if not written and not known:
         start = Start.FIRST
-    elif rolled_back or (not life.clean and before != boot_id):
+    elif rolled_back or rebooted or _is_doubted(state_dir):
         start = Start.DOUBTFUL
+        atomic.write_file(state_dir / DOUBT_FILE, b"%d\n" % life.epoch, PRIVATE)
+    # Last: a life that dies before this is found to be newer than promised, and so doubted.
+    atomic.write_file(state_dir / EPOCH_FILE, b"%d\n" % life.epoch)
     return Identity(install, life.epoch, start, life.clean)
+
+
+def end_doubt(state_dir: Path) -> None:
+    """Note that the job list was watched for the whole window: the ledger can be trusted again.
+
+    Until then every start is a doubtful one, however short the lives between are.
+    """
+    atomic.unlink(state_dir / DOUBT_FILE, missing_ok=True)
+    atomic.fsync_dir(state_dir)
+
+
+def _is_doubted(state_dir: Path) -> bool:
+    return (state_dir / DOUBT_FILE).exists()
 
 
 def _begin(

@@ -7,6 +7,7 @@ the process with a traceback in the log, and systemd starts it again.
 import asyncio
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -131,6 +132,7 @@ async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, 
                 policies,
                 rules(settings),
                 conditions.troubled,
+                partial(identity.end_doubt, paths.state_dir),
             )
             changed = asyncio.Event()
             journal.listeners.append(lambda _recorded: changed.set())

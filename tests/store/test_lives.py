@@ -50,13 +50,15 @@ async def test_an_earlier_life_has_lost_the_ledger(ledger: InlineDatabase) -> No
 
 async def test_a_restored_ledger_counts_on_from_the_newest_life(ledger: InlineDatabase) -> None:
     """Epochs known from elsewhere are never given again, and the boot is remembered."""
-    assert await ledger.read(lives.newest_boot) is None
+    assert await ledger.read(lives.newest) is None
 
     life = await ledger.transact(lives.begin_life, NOW, "boot 7", 40)
 
     assert life.epoch == 40
     assert (await ledger.transact(lives.begin_life, NOW, "boot 8", 3)).epoch == 41
-    assert await ledger.read(lives.newest_boot) == "boot 8"
+    newest = await ledger.read(lives.newest)
+    assert newest is not None
+    assert newest.boot_id == "boot 8"
 
 
 async def test_a_restart_storm_does_not_fill_the_ledger(ledger: InlineDatabase) -> None:
