@@ -53,11 +53,11 @@ PROOFS := tests/simulation tests/model tests/planted tests/crash tests/power
 .PHONY: unit
 unit: $(VENV)/.dev  ## Every room by itself, with branch coverage
 	@$(BIN)/coverage erase
-	@PYTHONDEVMODE=1 $(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" tests $(PROOFS:%=--ignore=%)
+	@$(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" tests $(PROOFS:%=--ignore=%)
 
 .PHONY: proofs
 proofs: $(VENV)/.dev  ## The whole daemon: simulated worlds, crashes, planted bugs, the model
-	@$(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" $(wildcard $(PROOFS))
+	@$(BIN)/pytest -q -n $(JOBS) -m "not soak" $(wildcard $(PROOFS))
 
 .PHONY: coverage
 coverage: $(VENV)/.dev
