@@ -52,4 +52,4 @@ def _take(data: bytes, spans: Spans, line: int, bounds: tuple[int, int], layout:
 
 
 def _is_plain(key: bytes) -> bool:
-    return key.isascii() and b"\\" not in key and (not key or min(key) >= 0x20)
+    return b"\\" not in key and (not key or min(key) >= 0x20)

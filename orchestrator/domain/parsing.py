@@ -62,7 +62,7 @@ class Parser:
             spans.ok[:] = False
         if not spans.ok.any():
             return flags, {}
-        self._be_strict(view, lines, spans, text_too=not shaped)
+        self._be_strict(view, lines, spans)
         wanted = int(np.count_nonzero(spans.ok))
         if padded is not None and wanted * 2 > spans.ok.size:
             requests = usual.bare_requests(padded, len(view), lines, spans)
@@ -80,12 +80,11 @@ class Parser:
         except _ERRORS:
             return False
 
-    def _be_strict(self, view: memoryview, lines: Lines, spans: Spans, *, text_too: bool) -> None:
-        """Take out the lines that are not quite strict; what is typed needs no look at its text."""
+    def _be_strict(self, view: memoryview, lines: Lines, spans: Spans) -> None:
+        """Take out the lines that may not be quite strict; keys, too, are text."""
         block = np.frombuffer(view, np.uint8)
         spans.ok[self._suspects.find(block, lines)] = False
-        if text_too:
-            spans.ok[self._suspects.broken_text(block, lines)] = False
+        spans.ok[self._suspects.broken_text(block, lines)] = False
 
     def _each(self, view: memoryview, spans: Spans, flags: NDArray[np.uint16]) -> None:
         for line in np.flatnonzero(spans.ok).tolist():

@@ -182,7 +182,7 @@ def _read_keys(padded: Bytes, keys: Places, wanted: Mask) -> tuple[Places, NDArr
         closed = quotes[np.arange(left.size), at]
         inside = np.arange(width, dtype=np.uint16) < at.astype(np.uint16)[:, None]
         window *= inside
-        odd = (window == BACKSLASH) | (((window - np.uint8(SPACE)) >= 0x60) & inside)
+        odd = ((window == BACKSLASH) | (window < SPACE)) & inside
         plain = closed & ~odd.any(1) if odd.any() else closed
         lengths[left] = np.where(plain, at, -1)
         hashes[left] = hash_rows(window, at)
