@@ -1,12 +1,15 @@
 """Which batches may start now: by priority, fair among equals, within what the project may hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
-from orchestrator.domain.batches import Unsent
+from orchestrator.domain.batches import Part, Planned, Unsent
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.policy import Limits
+
+TokenLimit: TypeAlias = Callable[[str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +36,62 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who may start, in this order, and why the first of the others may not."""
+    """Who may start, in this order, and why the first of the others may not.
+
+    `oversized` are those that could never start: each alone is above its model's limit of tokens
+    and can be split.
+    """
 
     admitted: tuple[Unsent, ...]
+    oversized: tuple[Unsent, ...]
     waits_for: str | None
 
 
+@dataclass(slots=True)
+class _Walls:
+    """What is full: found once, it holds back whatever comes later and would need it, too."""
+
+    jobs: bool = False
+    storage: bool = False
+    models: set[str] = field(default_factory=set)
+
+    def hold_back(self, batch: Unsent) -> bool:
+        needs_storage = _needs_storage(batch)
+        return self.jobs or (self.storage and needs_storage) or batch.part.model in self.models
+
+
 def admit(
-    candidates: Sequence[Candidate],
-    load: Load,
-    limits: Limits,
-    token_limits: Mapping[str, int],
+    candidates: Sequence[Candidate], load: Load, limits: Limits, token_limit: TokenLimit
 ) -> Admission:
     """Choose who may start; `load` is spent as they are chosen.
 
     The set with the fewest live batches comes first among sets of one priority, so a small set
     behind a giant one is not starved. A batch that does not fit holds back the later ones
-    of its model, so that small batches do not starve a large one.
+    that need the same, so that small batches do not starve a large one.
     """
-    waiting = list(candidates)
+    oversized = [one.batch for one in candidates if is_oversized(one.batch.part, token_limit)]
+    waiting = [one for one in candidates if not is_oversized(one.batch.part, token_limit)]
     admitted: list[Unsent] = []
-    full_models: set[str] = set()
+    walls = _Walls()
     waits_for: str | None = None
-    while waiting:
+    while waiting and not walls.jobs:
         first = min(waiting, key=lambda one: _rank(one, load))
         waiting.remove(first)
-        part = first.batch.part
-        if part.model in full_models:
+        if walls.hold_back(first.batch):
             continue
-        obstacle = _obstacle(first.batch, load, limits, token_limits)
+        obstacle = _obstacle(first.batch, load, limits, token_limit, walls)
         if obstacle is not None:
             waits_for = waits_for or obstacle
-            full_models.add(part.model)
             continue
-        load.jobs += 1
-        load.tokens[part.model] = load.tokens.get(part.model, 0) + part.tokens
-        load.live_of_set[part.request_set] = load.live_of_set.get(part.request_set, 0) + 1
+        _spend(first.batch, load)
         admitted.append(first.batch)
-    return Admission(tuple(admitted), waits_for)
+    return Admission(tuple(admitted), tuple(oversized), waits_for)
+
+
+def is_oversized(part: Part, token_limit: TokenLimit) -> bool:
+    """Tell whether a batch alone is above its model's limit of tokens, and can be split."""
+    limit = token_limit(part.model)
+    return limit is not None and part.tokens > limit and part.count > 1
 
 
 def _rank(candidate: Candidate, load: Load) -> tuple[int, int, datetime, int]:
@@ -79,13 +100,32 @@ def _rank(candidate: Candidate, load: Load) -> tuple[int, int, datetime, int]:
     return -candidate.priority, live, candidate.received_at, part.serial
 
 
+def _needs_storage(batch: Unsent) -> bool:
+    return isinstance(batch, Planned) and batch.part.mode == "file"
+
+
+def _spend(batch: Unsent, load: Load) -> None:
+    part = batch.part
+    load.jobs += 1
+    load.tokens[part.model] = load.tokens.get(part.model, 0) + part.tokens
+    load.live_of_set[part.request_set] = load.live_of_set.get(part.request_set, 0) + 1
+    if _needs_storage(batch):
+        load.storage_bytes += part.wire_bytes
+
+
 def _obstacle(
-    batch: Unsent, load: Load, limits: Limits, token_limits: Mapping[str, int]
+    batch: Unsent, load: Load, limits: Limits, token_limit: TokenLimit, walls: _Walls
 ) -> str | None:
     part = batch.part
     if load.jobs >= limits.active_jobs_max:
+        walls.jobs = True
         return f"{load.jobs} of {limits.active_jobs_max} jobs of the project are active"
-    limit, held = token_limits.get(part.model), load.tokens.get(part.model, 0)
+    limit, held = token_limit(part.model), load.tokens.get(part.model, 0)
     if limit is not None and held and held + part.tokens > limit:
+        walls.models.add(part.model)
         return f"{held:,} of {limit:,} enqueued tokens of {part.model} are in use"
+    stored, most = load.storage_bytes, limits.storage_bytes_max
+    if _needs_storage(batch) and stored and stored + part.wire_bytes > most:
+        walls.storage = True
+        return f"{stored:,} of {most:,} bytes of input files are at the provider"
     return None
