@@ -75,6 +75,8 @@ def _bind(end: socket.socket, path: Path, gid: int) -> Listening:
 
 def _admit(path: Path, gid: int) -> None:
     path.chmod(MODE)  # the umask may have taken the group's part away
+    if gid == -1:
+        return  # nothing to ask for: a sandbox may forbid even a chown that changes nothing
     try:
         os.chown(path, -1, gid, follow_symlinks=False)
     except PermissionError as error:
