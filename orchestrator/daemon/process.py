@@ -6,6 +6,8 @@ the process with a traceback in the log, and systemd starts it again.
 
 import asyncio
 import os
+import signal
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -28,6 +30,7 @@ from orchestrator.gemini.client import Gemini
 from orchestrator.log import tell
 from orchestrator.service import host, lock, systemd
 from orchestrator.spool.pool import Workers
+from orchestrator.spool.thrift import Thrifty
 from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
@@ -44,6 +47,7 @@ def run(settings: Settings) -> int:
 
     Raises Occupied, LedgerError, ConfigError or OSError when it cannot start.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a life can heed it
     paths = settings.paths
     surroundings.make(paths)
     with lock.state_lock(paths.state_dir, datetime.now(UTC)):
@@ -97,7 +101,7 @@ async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, 
     process = Process(orchestrator.__version__, os.getpid(), clock.now())
     room = StatusRoom(process, board, policies.purse.cost, opened.database, clock)
     conditions = Conditions(room.board, clock)
-    workers = Workers(settings.workers)
+    workers = Thrifty(partial(Workers, settings.workers))
     gemini = Gemini(
         translation.service(settings),
         settings.api_key,
@@ -143,13 +147,17 @@ async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, 
             async with room.serving(Orders(assembly.control), paths.socket, group_name):
                 log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
                 room.board.phase = "running"
-                await _drive(facts, changed, service, stop)
+                await _drive(facts, changed, service, stop, workers.rest)
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
 
 
 async def _drive(
-    facts: LiveFacts, changed: asyncio.Event, service: systemd.Notifier, stop: Stop
+    facts: LiveFacts,
+    changed: asyncio.Event,
+    service: systemd.Notifier,
+    stop: Stop,
+    rest: Callable[[], None],
 ) -> None:
     """Run everything until it is to end; the background goes last."""
     assembly, room = facts.assembly, facts.room
@@ -157,7 +165,7 @@ async def _drive(
         background = [
             group.create_task(room.feed.run(changed)),
             group.create_task(room.watch_lag()),
-            group.create_task(_pulse(facts, service)),
+            group.create_task(_pulse(facts, service, rest)),
         ]
         service.ready("running")
         await assembly.run(stop.event)
@@ -170,12 +178,15 @@ async def _drive(
             task.cancel()
 
 
-async def _pulse(facts: LiveFacts, service: systemd.Notifier) -> None:
+async def _pulse(
+    facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]
+) -> None:
     """Feed the watchdog from the loop itself, and say in a line what goes on."""
     pace = systemd.watchdog_pace(os.environ, os.getpid())
     wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
     while True:
         facts.look()
+        rest()
         service.watchdog()
         service.status(translation.status_line(facts.room.board))
         await asyncio.sleep(wait)
