@@ -81,7 +81,16 @@ def emulator(**given: Any) -> int:
     try:
         return asyncio.run(_serve(settings, faults, options))
     except (OSError, RuntimeError) as error:
-        raise failure.Failure(str(error), failure.UNAVAILABLE) from None
+        raise failure.Failure(_explained(error, options), failure.UNAVAILABLE) from None
+
+
+def _explained(error: Exception, options: Options) -> str:
+    import errno
+
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        where = f"{options.host}:{options.port}"
+        return f"{where} is in use; stop what listens there, or choose another --port (0: any free)"
+    return str(error)
 
 
 def _planned(options: Options) -> tuple["EmulatorSettings", list["Fault"]]:
