@@ -1,17 +1,19 @@
-"""The schema, brought up to date when the ledger is opened, in one transaction or not at all."""
+"""The schema, brought up to date when the ledger is opened, in one transaction or not at all.
+
+Alembic is imported only for a ledger that is not up to date: it would stay in memory for weeks.
+"""
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from orchestrator.store.errors import LedgerError, NewerSchema
 from orchestrator.store.sqlite import damaged, fsync, outside, set_pragma
+
+_NAMED = re.compile(r"^(revision|down_revision)\b[^=\n]*= *[\"']([^\"']+)", re.MULTILINE)
 
 
 def bring_up(
@@ -21,12 +23,10 @@ def bring_up(
     verdict = outside(connection, "PRAGMA quick_check(1)")[0][0]
     if verdict != "ok":
         raise damaged(file, verdict)
-    scripts = ScriptDirectory(str(migrations))
-    present, head = revision(connection, file), scripts.get_current_head()
-    if present == head:
+    present, (known, heads) = revision(connection, file), revisions(migrations)
+    if present in heads:
         return
     if present is not None:
-        known = {script.revision for script in scripts.walk_revisions()}
         if present not in known:
             raise NewerSchema(
                 f"{file}: its schema {present} was written by a newer orchestrator; install that"
@@ -41,11 +41,26 @@ def bring_up(
 def revision(connection: Connection, file: Path) -> str | None:
     """Return which revision built the file, None for an empty one."""
     with connection.begin():
-        heads = MigrationContext.configure(connection).get_current_heads()
         tables = inspect(connection).get_table_names()
-    if not heads and tables:
+        found = (
+            connection.scalar(text("SELECT version_num FROM alembic_version"))
+            if "alembic_version" in tables
+            else None
+        )
+    if found is None and tables:
         raise LedgerError(f"{file}: holds the tables of another program; name another file")
-    return heads[0] if heads else None
+    return found
+
+
+def revisions(migrations: Path) -> tuple[set[str], set[str]]:
+    """Return all revisions that lie there, and those of them that no other builds upon."""
+    named = [
+        _NAMED.findall(file.read_text("utf-8"))
+        for file in sorted((migrations / "versions").glob("*.py"))
+    ]
+    known = {name for found in named for what, name in found if what == "revision"}
+    below = {name for found in named for what, name in found if what == "down_revision"}
+    return known, known - below
 
 
 def upgrade(connection: Connection, migrations: Path) -> None:
@@ -54,6 +69,9 @@ def upgrade(connection: Connection, migrations: Path) -> None:
     Foreign keys are off meanwhile, because a table is altered by building it anew, and are
     checked before the commit.
     """
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
