@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, bindparam, func, literal, select
 
 from orchestrator.domain.batches import LIVE_STATES, Batch, Planned, Usage
 from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
@@ -12,6 +12,12 @@ from orchestrator.store.columns import Time
 from orchestrator.store.tables import batches, events, request_sets as sets
 
 INSERT_MAX = 500
+_IN_STATE = (  # asked at every look, so built once
+    select(batches)
+    .join(sets, sets.c.id == batches.c.set_id)
+    .where(batches.c.state.in_(bindparam("states", expanding=True)))
+    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, batches.c.serial)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,7 @@ def of_set(tx: Connection, set_id: SetId) -> list[Batch]:
 
 def in_state(tx: Connection, *states: str) -> list[Batch]:
     """Return the batches in these states, those of the most urgent set first."""
-    rows = tx.execute(
-        select(batches)
-        .join(sets, sets.c.id == batches.c.set_id)
-        .where(batches.c.state.in_(states))
-        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, batches.c.serial)
-    )
-    return [batch_value(row) for row in rows.mappings()]
+    return [batch_value(row) for row in tx.execute(_IN_STATE, {"states": states}).mappings()]
 
 
 def live(tx: Connection) -> list[Batch]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 
 from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import (
@@ -20,6 +20,28 @@ from orchestrator.store.database import Tx
 from orchestrator.store.jobs import DELETED
 from orchestrator.store.request_sets import free_outbox
 from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets as sets
+
+# What is asked at every look is built once; building a statement costs more than running it.
+_over = batches.c.state.in_(["collected", "lapsed"])
+_there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
+_unsent = batches.c.reason.in_(["dropped", "refused", "invalid"]) & (batches.c.mode == "file")
+_open_set = sets.c.state.in_(sorted(OPEN_STATES))
+_REMAINS = (
+    select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, _open_set)
+    .join(sets, sets.c.id == batches.c.set_id)
+    .outerjoin(jobs, jobs.c.token == batches.c.token)
+    .where(_over, _there | _unsent)
+    .order_by(batches.c.id)
+)
+_copies = sets.alias()
+_copied = exists().where(
+    _copies.c.answered_from == sets.c.id, _copies.c.state.in_(sorted(OPEN_STATES))
+)
+_FINISHED_FOLDERS = (
+    select(sets.c.id, sets.c.folder)
+    .where(sets.c.finished_at < bindparam("before"), ~_copied)
+    .order_by(sets.c.finished_at)
+)
 
 
 def folder(tx: Tx, set_id: SetId) -> str:
@@ -85,19 +107,7 @@ class Remains:
 
 def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
     """Return what is over and may have remains, of one set or of all."""
-    over = batches.c.state.in_(["collected", "lapsed"])
-    there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
-    unsent = batches.c.reason.in_(["dropped", "refused", "invalid"]) & (batches.c.mode == "file")
-    open_set = sets.c.state.in_(sorted(OPEN_STATES))
-    query = (
-        select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, open_set)
-        .join(sets, sets.c.id == batches.c.set_id)
-        .outerjoin(jobs, jobs.c.token == batches.c.token)
-        .where(over, there | unsent)
-        .order_by(batches.c.id)
-    )
-    if set_id is not None:
-        query = query.where(batches.c.set_id == set_id)
+    query = _REMAINS if set_id is None else _REMAINS.where(batches.c.set_id == set_id)
     return [
         Remains(IdempotencyKey(token), job, _file(mode, file, token), not opened)
         for token, mode, file, job, opened in tx.execute(query)
@@ -118,15 +128,7 @@ def overlaps(tx: Tx, set_id: SetId, lo: Ordinal, hi: Ordinal) -> bool:
 
 def finished_folders(tx: Tx, before: datetime) -> list[tuple[SetId, str]]:
     """Return the folders of sets that were finished before this time and whom nobody copies."""
-    copies = sets.alias()
-    copied = exists().where(
-        copies.c.answered_from == sets.c.id, copies.c.state.in_(sorted(OPEN_STATES))
-    )
-    rows = tx.execute(
-        select(sets.c.id, sets.c.folder)
-        .where(sets.c.finished_at < before, ~copied)
-        .order_by(sets.c.finished_at)
-    )
+    rows = tx.execute(_FINISHED_FOLDERS, {"before": before})
     return [(SetId(name), folder_) for name, folder_ in rows]
 
 

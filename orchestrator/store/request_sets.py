@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, exists, func, select, tuple_
 
 from orchestrator.domain.ids import ContentHash, Fingerprint, SetId, set_id as derive
 from orchestrator.domain.request_sets import OPEN_STATES, Flags, Received, RequestSet
@@ -24,6 +24,24 @@ from orchestrator.store.transitions import unchanged, was
 OUTBOX_BYTES_MAX = 255
 # A job that was created late may show up in the list with an old token for this long.
 TOKEN_LIFE = timedelta(days=7)
+
+# What is asked at every look is built once; building a statement costs more than running it.
+_IN_STATE = (
+    select(sets)
+    .where(sets.c.state.in_(bindparam("states", expanding=True)))
+    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+)
+_copies = sets.alias()
+_FINISHED_BEFORE = (
+    select(sets)
+    .where(
+        sets.c.state.not_in(sorted(OPEN_STATES)),
+        sets.c.updated_at < bindparam("before"),
+        ~exists().where(_copies.c.answered_from == sets.c.id),
+    )
+    .order_by(sets.c.updated_at)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +98,7 @@ def open_sets(tx: Connection) -> list[StoredSet]:
 
 def in_state(tx: Connection, *states: str) -> list[StoredSet]:
     """Return the sets in these states, the most urgent first."""
-    rows = tx.execute(
-        select(sets)
-        .where(sets.c.state.in_(states))
-        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
-    )
-    return [_stored(row) for row in rows.mappings()]
+    return [_stored(row) for row in tx.execute(_IN_STATE, {"states": states}).mappings()]
 
 
 def page(
@@ -160,17 +173,7 @@ def finished_before(tx: Connection, before: datetime, limit: int) -> list[Stored
     A first run stays while a set that was answered from it is still there. The caller keeps
     `before` at least TOKEN_LIFE in the past.
     """
-    copies = sets.alias()
-    rows = tx.execute(
-        select(sets)
-        .where(
-            sets.c.state.not_in(sorted(OPEN_STATES)),
-            sets.c.updated_at < before,
-            ~exists().where(copies.c.answered_from == sets.c.id),
-        )
-        .order_by(sets.c.updated_at)
-        .limit(limit)
-    )
+    rows = tx.execute(_FINISHED_BEFORE, {"before": before, "most": limit})
     return [_stored(row) for row in rows.mappings()]
 
 
