@@ -6,6 +6,7 @@ provider. Reads are not counted: dying at one is dying after the effect before i
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.simulation.process import Killed, Process, current
 
 Death: TypeAlias = Literal["killed", "power cut"]
 QUIET_METHODS = (b"GET ", b"HEAD ")
+WORK_NAME = re.compile("-[a-z2-7]{10}$")  # of a drop's inode and times: others in each run
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Effects:
     def folder(self, moment: str, verb: str, path: Path) -> None:
         """Hear of an effect on a folder (an observer of `atomic`)."""
         if current() is not None:
-            self.moment(f"{moment} {verb} {path.name}")
+            self.moment(f"{moment} {verb} {WORK_NAME.sub('', path.name)}")
 
     def sending(self, connection: str, data: bytes) -> None:
         """Hear of bytes on their way to the provider; only a request's first piece counts."""

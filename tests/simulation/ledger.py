@@ -24,6 +24,7 @@ class SimLedger:
         self._inner = inner
         self._effects = effects
         self._images = images
+        self.commits = 0
         self._keep()
 
     async def transact(
@@ -32,6 +33,7 @@ class SimLedger:
         name = getattr(work, "__name__", "work").strip("_")
         self._effects.moment(f"before transact {name}")
         result = await self._inner.transact(work, *args, **kwargs)
+        self.commits += 1
         self._keep()
         self._effects.moment(f"after transact {name}")
         return result

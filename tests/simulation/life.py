@@ -2,7 +2,8 @@
 
 Everything is the product's own but four things: the loop with its clock and network, the ledger
 without a thread (the same SQLite), an executor that works inline, and no status socket. Stages that
-look every few seconds look every few minutes here, so that a week costs a second.
+look every few seconds look every few minutes here, and more seldom still while nothing is
+recorded, so that a day costs a second.
 """
 
 import asyncio
@@ -67,6 +68,7 @@ LOOKS_SECONDS = {
     "tidy": 1800,
     "notify": 7200,
 }
+LOOKS_SECONDS_MAX = 2 * 3600
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Life:
             journal, project, who.install, self._adapters(who, gemini), policies, _rules(around)
         )
         for title, seconds in LOOKS_SECONDS.items():
-            assembly.loops[title].idle = timedelta(seconds=seconds).total_seconds
+            assembly.loops[title].idle = Patience(ledger, seconds)
         return assembly
 
     def _adapters(self, who: identity.Identity, gemini: Gemini) -> Adapters:
@@ -151,6 +153,23 @@ class Life:
             clock=clock,
             ids=SimIds(f"{self._number} {INSTALL}"),
         )
+
+
+class Patience:
+    """How long a stage may sleep: twice as long each time while nothing is recorded."""
+
+    def __init__(self, ledger: SimLedger, least: float) -> None:
+        self._ledger = ledger
+        self._least = self._next = least
+        self._seen = 0
+
+    def __call__(self) -> float:
+        """Return seconds."""
+        seen = self._ledger.commits
+        most = max(self._least, LOOKS_SECONDS_MAX)
+        self._next = self._least if seen != self._seen else min(2 * self._next, most)
+        self._seen = seen
+        return self._next
 
 
 class Silent:

@@ -283,7 +283,9 @@ class World:
             self.outcome.reasons[f"incident {kind}"] += 1
         told = sum(kind == "paid_twice_suspected" for (kind,) in rows)
         doubled = sum(job.origin == "twin" for job in self.emulator.jobs.jobs.values())
-        return min(int(told), doubled)  # within the bounds only the provider itself makes a second job
+        return min(
+            int(told), doubled
+        )  # within the bounds only the provider itself makes a second job
 
     def _leftovers(self) -> list[str]:
         """Name what should not lie about once everything is delivered."""
