@@ -12,12 +12,14 @@ KEY = re.compile(r'(#?)("?[\w.-]+"?) = (.*)$')
 HEAD = """\
 # Settings
 
-Made from [config.example.toml](../config.example.toml), which is the file to start from. Settings are read from one file (`--config`, else
-`$ORCHESTRATOR_CONFIG`, else `~/.config/orchestrator/config.toml`, else `/etc/orchestrator/config.toml`); then
-the environment goes over it: `ORCHESTRATOR_SECTION__KEY`, lists and tables as JSON. `orchestrator config` shows what came out
-and where each was set. An unknown key or variable is an error.
+Made from [config.example.toml](../config.example.toml), which is the file to start from. Settings
+are read from one file (`--config`, else `$ORCHESTRATOR_CONFIG`, else
+`~/.config/orchestrator/config.toml`, else `/etc/orchestrator/config.toml`); then the environment
+goes over it: `ORCHESTRATOR_SECTION__KEY`, lists and tables as JSON. `orchestrator config` shows
+what came out and where each was set. An unknown key or variable is an error.
 
-Sizes are bytes, money is US dollars, times have their unit in their name. *Example* stands where there is no fixed default.
+Sizes are bytes, money is US dollars, times have their unit in their name. *Example* stands where
+there is no fixed default.
 """
 COLUMNS = "| key | default | |\n|---|---|---|"
 
