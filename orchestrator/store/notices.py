@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Integer, bindparam, select
 
 from orchestrator.domain.ids import SetId
 from orchestrator.store.tables import notices
+
+_DUE = (  # asked at every look, so built once
+    select(*(column for column in notices.c if column.name != "done_at"))
+    .where(notices.c.done_at.is_(None), notices.c.due_at <= bindparam("now"))
+    .order_by(notices.c.due_at, notices.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,7 @@ def enqueue(tx: Connection, now: datetime, kind: str, set_id: SetId | None, body
 
 def due(tx: Connection, now: datetime, limit: int) -> list[Notice]:
     """Return what is to be sent now, what waited longest first."""
-    columns = [column for column in notices.c if column.name != "done_at"]
-    rows = tx.execute(
-        select(*columns)
-        .where(notices.c.done_at.is_(None), notices.c.due_at <= now)
-        .order_by(notices.c.due_at, notices.c.id)
-        .limit(limit)
-    )
+    rows = tx.execute(_DUE, {"now": now, "most": limit})
     return [Notice(**row) for row in rows.mappings()]
 
 

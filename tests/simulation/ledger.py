@@ -1,10 +1,13 @@
 """The ledger of a simulated daemon: real SQLite, whose newest commits a world can take away."""
 
+import tempfile
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from orchestrator.daemon import surroundings
 from orchestrator.store.database import InlineDatabase, Tx
 from tests.simulation.effects import Effects
 from tests.simulation.process import current
@@ -77,6 +80,33 @@ def restore(file: Path, image: bytes | None) -> None:
     if image is not None:
         file.write_bytes(image)
         file.chmod(0o600)
+
+
+async def open_ledger(file: Path, now: datetime) -> InlineDatabase:
+    """Open a ledger. What SQLAlchemy has compiled once is not compiled again in the next life."""
+    inner = await InlineDatabase.open(
+        f"sqlite:///{file}", migrations=surroundings.migrations(), now=now
+    )
+    if not _compiled:
+        _compiled.append((inner._engine.dialect, inner._engine._compiled_cache))
+    inner._engine.dialect, inner._engine._compiled_cache = _compiled[0]
+    return inner
+
+
+_compiled: list[tuple[Any, Any]] = []
+
+
+async def first_image(now: datetime) -> bytes:
+    """Return a new ledger as the first life of every world finds it, migrated once for all."""
+    if not _first:
+        with tempfile.TemporaryDirectory() as folder:
+            inner = await open_ledger(Path(folder) / "new.db", now)
+            _first.append(inner._aside(_serialised))
+            await inner.close()
+    return _first[0]
+
+
+_first: list[bytes] = []
 
 
 def new_images() -> deque[bytes]:

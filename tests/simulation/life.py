@@ -17,7 +17,7 @@ from pathlib import Path
 
 from orchestrator.config.options import choose
 from orchestrator.config.settings import Settings, load
-from orchestrator.daemon import identity, surroundings, translation
+from orchestrator.daemon import identity, translation
 from orchestrator.daemon.assembly import Adapters, Assembly, Rules
 from orchestrator.daemon.project import OneProject, Policies
 from orchestrator.domain.ids import InstallId, ProjectName
@@ -27,11 +27,10 @@ from orchestrator.spool.outbox import FolderOutbox
 from orchestrator.spool.pool import Inline
 from orchestrator.spool.work import WorkFolder
 from orchestrator.store import fsck, lives
-from orchestrator.store.database import InlineDatabase
 from orchestrator.store.journal import Journal, Recorded
 from tests.simulation.clock import SimClock, SimIds
 from tests.simulation.effects import Effects
-from tests.simulation.ledger import SimLedger
+from tests.simulation.ledger import SimLedger, first_image, open_ledger, restore
 
 ADDRESS = "127.0.0.1:8080"
 INSTALL = InstallId("5eed5eed5eed5eed")
@@ -103,11 +102,9 @@ class Life:
     async def run(self) -> None:
         """Open everything, drive the stages until told to stop, close everything."""
         around = self._around
-        inner = await InlineDatabase.open(
-            f"sqlite:///{around.ledger_file}",
-            migrations=surroundings.migrations(),
-            now=around.clock.now(),
-        )
+        if self._number == 1:
+            restore(around.ledger_file, await first_image(around.clock.now()))
+        inner = await open_ledger(around.ledger_file, around.clock.now())
         self.ledger = ledger = SimLedger(inner, around.effects, around.images)
         who = await identity.begin(ledger, around.state, around.clock, self._boot, INSTALL)
         for finding in await ledger.read(fsck.check):

@@ -10,13 +10,17 @@ PARTS = 16
 
 
 def moments(*, all_of_them: bool) -> list[int]:
-    """Number the moments to die at: all, or those of the ledger and the provider and some more."""
+    """Number the moments to die at: all, or those of the ledger and the provider and some more.
+
+    Right before an effect the world is as it was right after the one before, so that the crucial
+    ones are taken from behind.
+    """
     labels = live_through(fair()).labels
     chosen = []
     for number, label in enumerate(labels, 1):
-        _, verb, *_ = label.split(" ")
-        crucial = verb in ("transact", "answer", "POST", "DELETE")
-        if all_of_them or crucial or number % 12 == 0:
+        when, verb, *_ = label.split(" ")
+        crucial = when == "after" and verb in ("transact", "answer")
+        if all_of_them or crucial or number % 24 == 0:
             chosen.append(number)
     return chosen
 
