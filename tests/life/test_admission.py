@@ -1,0 +1,140 @@
+"""Admission: who starts when, within what the project may hold."""
+
+from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
+from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
+
+ONE_JOB = "[limits]\nmax_active_jobs = 1\n"
+MANY = {"max_requests_per_batch": 1}
+
+
+def _names(town: Town) -> list[str]:
+    """Name the set of each job, in the order in which they were made."""
+    ids = {one.id: one.name for one in town.infos}
+    return [next(n for i, n in ids.items() if i in (job.display_name or "")) for job in town.jobs]
+
+
+def test_the_more_urgent_set_goes_first():
+    """Batches start in the order of their sets' priorities, uploaded or inline alike."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("first", 1))
+        await town.until(lambda: len(town.jobs) == 1)
+        town.drop(Drop("low", 3), Drop("high", 8, options={**MANY, "priority": 5}))
+        await town.until_delivered()
+        town.judge()
+        assert _names(town) == ["first", *["high"] * 8, "low"]
+
+    live(scenario, config=ONE_JOB)
+
+
+def test_a_small_set_is_not_starved_by_a_giant_one():
+    """Among equals the set with the fewest live batches goes first."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("giant", 40, options=MANY))
+        await town.until(lambda: len(town.jobs) >= 2)
+        town.drop(Drop("small", 8, options={"max_requests_per_batch": 4}))
+        await town.until_delivered("small", within=6 * HOUR)
+        assert len(town.results("small")) == 8
+        assert _names(town).count("giant") < 40
+
+    live(scenario, config="[limits]\nmax_active_jobs = 2\n")
+
+
+def test_active_jobs_and_storage_stay_within_their_limits():
+    """At no moment are there more jobs or more bytes of input files than the settings allow."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("wide", 30, options=MANY))
+        most_jobs = most_bytes = 0
+        while not (town.state / "outbox/wide/summary.json").exists():
+            await town.pass_time(20)
+            most_jobs = max(most_jobs, len(town.emulator.jobs.active))
+            files = town.emulator.files
+            there = [one.size for one in files.files.values() if files.is_there(one)]
+            most_bytes = max(most_bytes, sum(there))
+        assert 1 < most_jobs <= 5
+        assert 100 < most_bytes <= 500
+
+    live(scenario, config="[limits]\nmax_active_jobs = 5\nstorage_max_bytes = 500\n")
+
+
+def test_jobs_of_others_are_counted():
+    """What others run in the same project takes up places until it ends."""
+
+    async def scenario(town: Town) -> None:
+        await town.others(3)
+        town.drop(Drop("mine", 12, options=MANY))
+        most = 0
+        while not (town.state / "outbox/mine/summary.json").exists():
+            await town.pass_time(30)
+            most = max(most, len(town.emulator.jobs.active))
+            assert len(town.emulator.jobs.active) <= 4
+        assert most == 4
+        assert town.project.others() == 3
+        assert town.calls("batches.create") == 12 + 3
+
+    slow = EmulatorSettings(pending_seconds=(30, 90), running_seconds=(3600, 7200))
+    live(scenario, provider=slow, config="[limits]\nmax_active_jobs = 4\n")
+
+
+def test_a_batch_that_alone_exceeds_the_limit_is_split_before_it_is_sent():
+    """No job has more tokens than may be enqueued, for whatever version of the model."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("big", 40))
+        await town.until_delivered()
+        town.judge()
+        assert len(town.jobs) > 4
+        assert town.calls("batches.create") == len(town.jobs)
+
+    config = '[limits.enqueued_tokens]\n"gemini-2.5" = 150\n'
+    live(scenario, config=config)
+
+
+def test_a_wrong_quota_setting_heals_itself():
+    """Where the real limit is far below ours, 429s halve it until all goes through."""
+    real = Quotas(enqueued_tokens={"gemini-2.5-flash": 200_000})
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("much", 300, options={"max_requests_per_batch": 300}))
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario, provider=EmulatorSettings(quotas=real), config="[limits]\ntier = 3\n")
+
+
+def test_the_learned_limit_recovers_slowly():
+    """After a 429 the model's limit is half; hours later the configured one holds again."""
+
+    async def scenario(town: Town) -> None:
+        full = town.project.token_limit("gemini-2.5-flash")
+        town.drop(Drop("one", 3))
+        await town.until(lambda: town.calls("batches.create") > 0)
+        await town.pass_time(5)
+        eased = town.project.token_limit("gemini-2.5-flash")
+        await town.restart()
+        assert town.project.token_limit("gemini-2.5-flash") <= eased * 3 < full
+        await town.until_delivered()
+        await town.pass_time(DAY)
+        assert town.project.token_limit("gemini-2.5-flash") == full
+        town.judge()
+
+    live(scenario, faults=(Fault(do="quota", times=1),), provider=QUICK)
+
+
+def test_tokens_that_fail_at_the_run_are_sent_again_later():
+    """Where the quota is checked at the run, FAILED 8 goes back to the queue and is no try."""
+    settings = EmulatorSettings(
+        pending_seconds=(30, 90),
+        running_seconds=(60, 600),
+        quotas=Quotas(active_jobs=1),
+        unknowns=Unknowns(quota_checked="at run"),
+    )
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("a", 4, options=MANY))
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario, provider=settings, config="[retry]\nmax_generations = 1\n")

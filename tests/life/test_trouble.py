@@ -1,0 +1,94 @@
+"""429, overload, credit and keys: waited for, shown in one state, and gone on by themselves."""
+
+import pytest
+
+from orchestrator.emulator.settings import EmulatorSettings, Unknowns
+from orchestrator.store import projects
+from tests.life.town import HOUR, KEY, Drop, Fault, Town, live
+
+
+def test_a_day_of_429_loses_nothing():
+    """However long creates answer 429, the set waits and is delivered when that is over."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("patient", 6, options={"max_requests_per_batch": 2}))
+        await town.pass_time(24 * HOUR)
+        assert town.jobs == []
+        calls = town.calls("batches.create")
+        assert calls < 150
+        town.emulator.faults.clear()
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario, faults=(Fault(do="quota"),))
+
+
+@pytest.mark.parametrize("where", ["batches.list", "files.upload", "files.start", "files.download"])
+def test_429_at_any_call_waits(where: str):
+    """An upload, a poll or a download that answers 429 is asked again later."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("busy", 6, options={"max_requests_per_batch": 2}))
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario, faults=(Fault(do="quota", on=where, times=4),))
+
+
+def test_retry_info_is_honoured():
+    """Nothing is created again before the time that the service asked for."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("told", 3))
+        await town.until(lambda: town.calls("batches.create") == 1, step=1)
+        await town.pass_time(55)
+        assert town.calls("batches.create") == 1
+        await town.until_delivered()
+        town.judge()
+
+    told = EmulatorSettings(unknowns=Unknowns(retry_info=True))
+    live(scenario, faults=(Fault(do="quota", seconds=60, times=1),), provider=told)
+
+
+def test_used_up_credit_blocks_until_it_is_added():
+    """402 is one state with its remedy; nothing fails, and it goes on by itself."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("poor", 6, options={"max_requests_per_batch": 2}))
+        await town.pass_time(6 * HOUR)
+        why = town.project.obstacle() or ""
+        block = await town.read(projects.blocked, town.project.name)
+        assert block is not None
+        assert "prepaid credit is used up" in block.why
+        assert "add credit" in block.remedy
+        assert why == "" or why.startswith("blocked: ")
+        assert town.calls("batches.create") < 50
+        town.emulator.faults.clear()
+        await town.until_delivered(within=HOUR)
+        town.judge()
+        assert await town.read(projects.blocked, town.project.name) is None
+
+    live(scenario, faults=(Fault(do="no_credit"),))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_revoked_key_blocks_until_it_is_restored(status: int):
+    """With whatever status it is refused: all waits, nothing is lost or paid twice."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("keyed", 8, options={"max_requests_per_batch": 2}))
+        await town.until(lambda: len(town.jobs) >= 1, step=5)
+        town.emulator.revoke(KEY)
+        town.drop(Drop("later", 3))
+        await town.pass_time(10 * HOUR)
+        block = await town.read(projects.blocked, town.project.name)
+        assert block is not None
+        await town.restart()
+        await town.pass_time(HOUR)
+        town.emulator.restore(KEY)
+        await town.until_delivered(within=2 * HOUR)
+        town.judge()
+        assert await town.read(projects.blocked, town.project.name) is None
+
+    unknowns = Unknowns(revoked_key_status=status)  # type: ignore[arg-type]
+    live(scenario, provider=EmulatorSettings(unknowns=unknowns))
