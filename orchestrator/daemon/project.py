@@ -46,6 +46,7 @@ RECOVER_EVERY = timedelta(minutes=10)
 RECOVER_STEPS = 20
 STEP_MIN = 100_000
 EASE_SECONDS = 30.0
+LEARNED_SHARE = 32  # of the configured limit: what was learned never falls below that part
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,8 @@ class OneProject:
             return
         self._eased[model] = elapsed
         present = self.token_limit(model)
-        least = min(LEARNED_TOKENS_MIN, present or LEARNED_TOKENS_MIN)
+        ceiling = self.policies.limits.tokens_max(model) or NO_CEILING
+        least = min(LEARNED_TOKENS_MIN, max(ceiling // LEARNED_SHARE, 1))
 
         def halve(tx: Tx) -> int:
             tried = projects.enqueued(tx, self.name, model) + part.tokens
@@ -225,8 +227,8 @@ class OneProject:
         now = self.clock.now()
         for model, learned in list(self._learned.items()):
             ceiling = self.policies.limits.tokens_max(model) or NO_CEILING
-            share = ceiling // RECOVER_STEPS if ceiling != NO_CEILING else 0
-            step = max(share, learned // 4, STEP_MIN)
+            share = ceiling // RECOVER_STEPS if ceiling != NO_CEILING else STEP_MIN
+            step = max(share, learned // 4, 1)
             limit = await self.journal.write(projects.recover, now, self.name, model, ceiling, step)
             if limit is None:
                 del self._learned[model]

@@ -77,7 +77,20 @@ class Submit:
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
         pace = MINUTE / limits.requests_per_minute
         room = int((self.clock.elapsed() - sending.next_create) / pace) + 1
-        return [*admission.oversized, *ready[: max(room, 0)]]
+        return [*admission.oversized, *self._probes(ready)[: max(room, 0)]]
+
+    def _probes(self, ready: Sequence[Unsent]) -> list[Unsent]:
+        """Keep one batch of each model that was refused last: when it is served, all may go."""
+        chosen: list[Unsent] = []
+        probed: set[str] = set()
+        for one in ready:
+            model = one.part.model
+            if model in probed:
+                continue
+            if model in self.project.sending.rests:
+                probed.add(model)
+            chosen.append(one)
+        return chosen
 
     def name(self, item: Unsent) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -160,6 +173,7 @@ class Submit:
             await self._refused(batch, folder, error)
         except Blocked as error:
             await self._withdraw(batch, folder, str(error), None)
+            self._rest(batch.part.model, None)
             await self.project.block(error, "create")
         except Unavailable as error:
             await self._withdraw(batch, folder, str(error), error.retry_after)
