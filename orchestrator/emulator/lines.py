@@ -116,12 +116,22 @@ def read_line(line: bytes, message: str, line_bytes_max: int = 0) -> Request:
         raise NoRequest("No request specified")
     raw = bytes(parts.request)
     tokens = quick_tokens(raw, KINDS[message])
-    flaws = check(_any_decoder.decode(raw), message) if tokens is None else ()
+    flaws = check(_value(raw, line), message) if tokens is None else ()
     if flaws:
         first = flaws[0]
         column = column_of(line, ("request", *first.trail))
         raise LineFlaw(f"invalid JSON, near column {column}: {first.line_text}")
     return Request(raw, _key(line, parts), _metadata(line, parts), tokens)
+
+
+def _value(raw: bytes, line: bytes) -> Any:
+    """Decode a request; what is JSON may still hold what is no value, such as a number of 5,000
+    digits.
+    """
+    try:
+        return _any_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineFlaw(_syntax(line, error)) from error
 
 
 def _decoded(line: bytes) -> Line:
