@@ -1,0 +1,366 @@
+"""One daemon and one emulator as processes, with a user at the folders and the socket.
+
+The key comes as a credential file, as under systemd, and the log is at its most talkative. When a
+house is left, everything that it leaves behind is searched for the key and for upload URLs.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.status.client import Client, Unreachable
+from tests.crash.real import CONFIG, KEY, POLL_SECONDS, PYTHON, RealEmulator
+from tests.judging.drops import MODEL, Drop
+from tests.judging.results import finished, wrong_results
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 40.0
+DEFAULTS = f'[profiles.default]\nmodel = "{MODEL}"\n'
+UPLOAD_URL = re.compile(rb"upload_id=[A-Za-z0-9_-]{6,}")
+CREDENTIAL = "gemini_api_key"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What a user finds in rejected/NAME/: the reason, the flaws, the folder."""
+
+    folder: Path
+    reason: str
+    flaws: list[dict[str, Any]]
+
+
+class House:
+    """A state directory, the emulator, and the daemon that is started and stopped by the test."""
+
+    def __init__(
+        self, root: Path, *, faults: tuple[dict[str, Any], ...] = (), config: str = DEFAULTS
+    ) -> None:
+        self.root = root
+        self.state = root / "state"
+        for folder in (self.inbox, self.outbox, self.state / "rejected"):
+            folder.mkdir(parents=True)
+        self.emulator = RealEmulator(root / "emulator")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.seen = b""  # what /proc and the socket showed
+        self.environment: dict[str, str] = {}
+        self.credentials = root / "credentials"
+        self.credentials.mkdir(mode=0o700)
+        self.set_key(KEY)
+        self.configure(config)
+        self.behave(*faults)
+
+    # ---- places -------------------------------------------------------------------------------
+
+    @property
+    def inbox(self) -> Path:
+        """Where users drop."""
+        return self.state / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where readers look."""
+        return self.state / "outbox"
+
+    @property
+    def work(self) -> Path:
+        """The daemon's own."""
+        return self.state / "work"
+
+    @property
+    def client(self) -> Client:
+        """The status socket, as the commands use it."""
+        return Client(self.root / "socket")
+
+    # ---- the daemon ---------------------------------------------------------------------------
+
+    def configure(self, more: str, *, port: int | None = None) -> None:
+        """Write the settings; `more` may change a key of a section that is there already."""
+        text = CONFIG.format(
+            state=json.dumps(str(self.state)),
+            socket=json.dumps(str(self.root / "socket")),
+            port=port or self.emulator.port,
+        )
+        self.config = self.root / "config.toml"
+        self.config.write_text(_merged(text, 'log_level = "debug"', more))
+
+    def set_key(self, key: str) -> None:
+        """Put the key where systemd would."""
+        file = self.credentials / CREDENTIAL
+        file.unlink(missing_ok=True)
+        file.write_text(f"{key}\n")
+        file.chmod(0o400)
+
+    @property
+    def command(self) -> list[str]:
+        """How the daemon is started."""
+        return [*PYTHON, "run", "--config", str(self.config)]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What the daemon is started with: no key."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        given = {"CREDENTIALS_DIRECTORY": str(self.credentials), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **given, **self.environment}
+
+    def start(self, *prefix: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start the daemon and wait until it answers."""
+        with (self.root / "log").open("ab") as sink:
+            self.process = subprocess.Popen(
+                [*prefix, *self.command],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=self.environ,
+                start_new_session=True,
+                **options,
+            )
+        until(self._answers, what="the daemon to answer")
+        self.look()
+        return self.process
+
+    def start_and_end(self, seconds: float = 20) -> tuple[int, str]:
+        """Start a daemon that is to end by itself: its exit code, and its last words."""
+        ended = subprocess.run(
+            self.command,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        return ended.returncode, ended.stderr
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the daemon; returns its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.look()
+            self.process.send_signal(number)
+        code = self.process.wait(20)
+        _end_all(self.process.pid)
+        return code
+
+    def kill(self) -> None:
+        """End the daemon and its workers as an unplugged machine would."""
+        assert self.process is not None
+        _end_all(self.process.pid)
+        self.process.wait(20)
+
+    def look(self) -> None:
+        """Keep what anybody on the machine could see of the process now."""
+        assert self.process is not None
+        for name in ("cmdline", "environ"):
+            try:
+                self.seen += Path(f"/proc/{self.process.pid}/{name}").read_bytes()
+            except OSError:
+                continue
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log[-3000:]
+        try:
+            return self.status()["service"]["state"] not in ("starting", "stopping")
+        except Unreachable:
+            return False
+
+    # ---- the user -----------------------------------------------------------------------------
+
+    def drop(self, name: str | bytes, data: bytes, options: str | None = None) -> Path:
+        """Put a file into the inbox as the contract wants: written beside, then renamed in."""
+        raw = os.fsencode(name)
+        if options is not None:
+            stem = raw.partition(b".jsonl")[0]
+            self._put(stem + b".toml", options.encode())
+        return self._put(raw, data)
+
+    def _put(self, raw: bytes, data: bytes) -> Path:
+        beside = self.state / f"beside-{time.monotonic_ns()}"
+        beside.write_bytes(data)
+        target = self.inbox / os.fsdecode(raw)
+        beside.rename(target)
+        return target
+
+    def delivered(self, name: str, seconds: float = PATIENCE_SECONDS) -> list[dict[str, Any]]:
+        """Wait until a set is finished; returns its results."""
+        folder = self.outbox / name
+        self.until((folder / "summary.json").exists, f"outbox/{name}", seconds)
+        data = (folder / "results.jsonl").read_bytes()
+        return [json.loads(line) for line in data.split(b"\n")[:-1]]
+
+    def rejected(self, name: str, seconds: float = PATIENCE_SECONDS) -> Rejected:
+        """Wait until a set is rejected; returns what its user finds."""
+        folder = self.state / "rejected" / name
+        self.until((folder / "summary.json").exists, f"rejected/{name}", seconds)
+        summary = json.loads((folder / "summary.json").read_bytes())
+        flaws = folder / "flaws.jsonl"
+        told = flaws.read_bytes().splitlines() if flaws.exists() else []
+        return Rejected(folder, summary["reason"], [json.loads(line) for line in told])
+
+    def until(self, true: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+        """Wait for something, for as long as the daemon lives."""
+
+        def look() -> T:
+            found = true()
+            if not found and self.process is not None and self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended before {what}: {self.log[-3000:]}")
+            return found
+
+        try:
+            return until(look, what=what, seconds=seconds)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {self.log[-3000:]}") from None
+
+    # ---- what is to be seen -------------------------------------------------------------------
+
+    @property
+    def log(self) -> str:
+        """Everything that the daemon said."""
+        return (self.root / "log").read_text(errors="replace")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == name]
+
+    def status(self) -> Any:
+        """Return the whole daemon at a glance."""
+        return self.client.status()
+
+    def set(self, name: str) -> Any:
+        """Return the newest set of a name, as the socket shows it."""
+        return self.client.find(name)
+
+    def awaited(self, name: str, display: str, seconds: float = PATIENCE_SECONDS) -> Any:
+        """Wait until a set is shown as `display`."""
+
+        def shown() -> Any:
+            for one in self.client.sets(name=name):
+                return one if one["display"] == display else None
+            return None
+
+        return self.until(shown, f"{name} to be {display}", seconds)
+
+    # ---- the provider -------------------------------------------------------------------------
+
+    def admin(self, path: str, body: object = None, method: str | None = None) -> Any:
+        """Call the emulator's admin door."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.emulator.port}/__emulator__/{path}"
+        request = urllib.request.Request(url, data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def behave(self, *faults: Mapping[str, Any]) -> None:
+        """Let the emulator have these faults, and no others."""
+        self.admin("faults", method="DELETE")
+        if faults:
+            self.admin("faults", [dict(fault) for fault in faults])
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs that were ever made."""
+        found: list[dict[str, Any]] = self.admin("jobs")["jobs"]
+        return found
+
+    @property
+    def paid(self) -> dict[str, int]:
+        """The books: distinct, accepted, executed, accepted_again, executed_again."""
+        requests: dict[str, int] = self.admin("ledger")["requests"]
+        return requests
+
+    # ---- leaving ------------------------------------------------------------------------------
+
+    def leaks(self) -> list[str]:
+        """Name every place that the key or an upload URL got into."""
+        found = ["/proc shows the key"] if KEY.encode() in self.seen else []
+        places = [path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink()]
+        for path in places:
+            if path.is_relative_to(self.emulator.folder) or path.is_relative_to(self.credentials):
+                continue
+            data = path.read_bytes()
+            if KEY.encode() in data and b"canary-in-the-text" not in data:
+                found.append(f"the key is in {path}")
+            if UPLOAD_URL.search(data) and not _is_journaled_session(path):
+                found.append(f"an upload URL is in {path}")
+        return found
+
+    def close(self) -> None:
+        """Stop everything."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.stop()
+            _end_all(self.process.pid)
+        self.emulator.stop()
+
+
+@contextmanager
+def house(root: Path, **options: Any) -> Iterator[House]:
+    """Make a house, start its daemon, and search what it leaves for secrets."""
+    one = House(root, **options)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+    assert one.leaks() == []
+
+
+def judge(one: House, *drops: Drop, **options: Any) -> list[str]:
+    """Say what is wrong: with the results by their content, with the books by what was paid."""
+    one.until(lambda: {drop.name for drop in drops} <= set(finished(one.outbox)), "the outbox", 60)
+    findings = wrong_results(one.outbox, drops, **options)
+    again = one.paid["executed_again"]
+    return findings + ([f"{again} requests were paid twice"] if again else [])
+
+
+def line(key: str, text: str = "hello") -> bytes:
+    """Return one request in the service's own form."""
+    request = {"contents": [{"parts": [{"text": text}]}]}
+    return json.dumps({"key": key, "request": request}).encode() + b"\n"
+
+
+def until(true: Callable[[], T], *, what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Wait for other processes, bounded; returns what came true."""
+    ends = time.monotonic() + seconds
+    while not (found := true()):
+        if time.monotonic() > ends:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def _merged(text: str, service: str, more: str) -> str:
+    """Lay settings over settings: a key that comes again replaces the first."""
+    sections: dict[str, dict[str, str]] = {}
+    for part in (text, f"[service]\n{service}\n", more):
+        section = ""
+        for row in part.splitlines():
+            if row.startswith("["):
+                section = row
+            elif "=" in row:
+                name, _, value = row.partition("=")
+                sections.setdefault(section, {})[name.strip()] = value.strip()
+    return "".join(
+        f"{section}\n" + "".join(f"{name} = {value}\n" for name, value in rows.items())
+        for section, rows in sections.items()
+    )
+
+
+def _is_journaled_session(path: Path) -> bool:
+    """An upload under way has its URL in one file, for the daemon's eyes only."""
+    return "/work/" in str(path) and path.stat().st_mode & 0o077 == 0 and path.suffix != ".log"
+
+
+def _end_all(session: int) -> None:
+    try:
+        os.killpg(session, signal.SIGKILL)
+    except ProcessLookupError:
+        return
