@@ -81,3 +81,9 @@ async def _week(town: Town, count: int, chance: Random) -> None:
 def test_a_week_of_weather(seed: int):
     """Every set is delivered, every request executed once per generation that it really needed."""
     live(lambda town: _week(town, 50, Random(seed)), provider=SERVICE, config=CONFIG, seed=seed)
+
+
+@pytest.mark.slow
+def test_a_small_week_of_weather():
+    """The same of a dozen sets, in the time that the ordinary run has."""
+    live(lambda town: _week(town, 12, Random(6)), provider=SERVICE, config=CONFIG)
