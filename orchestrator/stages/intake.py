@@ -82,10 +82,21 @@ class Intake:
         settled = await self.journal.read(questions.settled_folders)
         async with self.claiming:  # a claim that is being made is nobody else's
             lying = await self.inbox.claims()
-        claims = [claim for claim in lying if claim.folder not in settled | self.busy]
+        open_ = [claim for claim in lying if claim.folder not in settled]
+        claims = [c for c in await self._sent_first(open_) if c.folder not in self.busy]
         if self.room() is not None:
             return claims
         return [*claims, *await self.inbox.scan()]
+
+    async def _sent_first(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Let claims wait until those are registered again that were planned in an earlier life.
+
+        A ledger that was lost no longer knows which drop was answered from which: taken before its
+        first run, a drop would be run, and paid, itself.
+        """
+        named = [claim for claim in claims if claim.run >= 0 and claim.trouble is None]
+        sent = [claim for claim in named if await self.work.planned(claim.folder)]
+        return sent or claims
 
     def name(self, item: Drop | Claim) -> str:
         """Return what tells one item from another while it is worked on."""
