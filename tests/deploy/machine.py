@@ -1,7 +1,8 @@
 """A machine for the units: a small Debian with a real systemd as its first process, in a namespace.
 
 It has loopback only, our wheel installed as the units expect it, the emulator as a service of its
-own, and a user `alice` in the daemon's group. Needs root, mmdebstrap and systemd-nspawn.
+own, a user `alice` in the daemon's group and a user `bob` who is not. Needs root, mmdebstrap and
+systemd-nspawn.
 """
 
 import json
@@ -20,14 +21,19 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv"
+PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,python3-venv"
 PROGRAM = "/opt/orchestrator/bin/orchestrator"
 LIBRARIES = "/opt/libraries"
 KEY = "AIza-planted-key-that-nobody-may-ever-see-01"
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter")
-WAITS_MAX = 600
+WAITS_MAX = 300
 BOOKS = "http://127.0.0.1:8080/__emulator__/ledger"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+SERVICE = """\
+[service]
+state_dir = "/var/lib/orchestrator"
+socket = "/run/orchestrator/orchestrator.sock"
+"""
 SETTINGS = """\
 [gemini]
 base_url = "http://localhost:8080"
@@ -157,6 +163,7 @@ def install(root: Path, wheel: Path) -> None:
         place.parent.mkdir(exist_ok=True)
         shutil.copy(deploy / source, place)
     (root / "etc/systemd/system/emulator.service").write_text(EMULATOR)
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
 @contextmanager
@@ -175,9 +182,10 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
         machine = _wait_for(nspawn, root, log)
         machine.run("systemd-sysusers")
         machine.run("useradd", "-m", "-G", "orchestrator", "alice")
+        machine.run("useradd", "-m", "bob")
         machine.run("systemd-tmpfiles", "--create", "orchestrator.conf")
         machine.write("/etc/orchestrator/gemini_api_key", KEY + "\n", 0o600)
-        machine.write("/etc/orchestrator/config.toml", SETTINGS)
+        machine.write("/etc/orchestrator/config.toml", SERVICE + SETTINGS)
         machine.run("systemctl", "start", "emulator")
         yield machine
         machine.attempt("systemctl", "poweroff")

@@ -31,10 +31,20 @@ def analyze():
     found = shutil.which("systemd-analyze")
     if found is None:
         said = "systemd-analyze is not here: the units were NOT checked; apt-get install systemd"
-        if os.environ.get("CI") == "true" and shutil.which("apt-get"):
+        if os.environ.get("CI") == "true" and installable("systemd"):
             pytest.fail(said)
         pytest.skip(said)
     return found
+
+
+def installable(package):
+    """Tell whether this machine could install a package now."""
+    if shutil.which("apt-get") is None:
+        return False
+    tried = subprocess.run(
+        ["apt-get", "install", "--simulate", "-y", package], check=False, capture_output=True
+    )
+    return tried.returncode == 0
 
 
 def settings(name):
