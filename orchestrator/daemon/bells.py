@@ -11,7 +11,7 @@ WAKES = {
     "planned": ("upload", "submit"),
     "uploaded": ("submit", "upload"),
     "submitting": ("reconcile",),
-    "submitted": (*ROOM,),
+    "submitted": ("watch", *ROOM),
     "ended": ("collect", *ROOM),
     "collected": ("plan", "deliver", "tidy", *ROOM),
     "lapsed": ("plan", "deliver", "tidy", *ROOM),
@@ -48,5 +48,5 @@ class Bells:
             stages = set(OTHERWISE)
         else:
             stages = {stage for state in states for stage in WAKES[state]}
-        for stage in stages:
+        for stage in sorted(stages):  # one order, so that one seed is one history
             self.by_stage[stage].ring()

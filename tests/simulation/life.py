@@ -68,6 +68,7 @@ LOOKS_SECONDS = {
     "notify": 7200,
 }
 LOOKS_SECONDS_MAX = 2 * 3600
+SCAN_SECONDS_MIN = 30.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,9 @@ class Life:
         )
         for title, seconds in LOOKS_SECONDS.items():
             assembly.loops[title].idle = Patience(ledger, seconds)
+        watch = assembly.loops["watch"]
+        due = watch.idle
+        watch.idle = lambda: max(due(), SCAN_SECONDS_MIN)
         return assembly
 
     def _adapters(self, who: identity.Identity, gemini: Gemini) -> Adapters:

@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 import structlog
 from aiohttp import web
 
-from orchestrator.daemon import assembly
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.server import create_app
 from orchestrator.spool import atomic
@@ -324,8 +323,8 @@ def _scratch() -> Iterator[Path]:
 def _patient_loops() -> Iterator[None]:
     """Let an item that was just worked on rest for longer; only time is lost by that."""
     was = stage_loop.REST_SECONDS
-    stage_loop.REST_SECONDS = assembly.REST_SECONDS = REST_SECONDS
+    stage_loop.REST_SECONDS = REST_SECONDS
     try:
         yield
     finally:
-        stage_loop.REST_SECONDS = assembly.REST_SECONDS = was
+        stage_loop.REST_SECONDS = was
