@@ -202,11 +202,18 @@ class Assembly:
             await self.project.recover()
 
     async def _end_doubt(self) -> None:
-        while self.project.start is Start.DOUBTFUL:
+        if self.project.start is not Start.DOUBTFUL:
+            return
+        minutes = self.policies.submission.window.total_seconds() / 60
+        why = (
+            "the machine went down, or the ledger was restored: the job list is watched for "
+            f"{minutes:.0f} minutes before anything new is created"
+        )
+        self.troubled("doubtful_start", "", why)
+        while not self.project.evidence.may_create():
             await self.adapters.clock.sleep(DOUBT_LOOK)
-            if self.project.evidence.may_create():
-                self.certain()
-                return
+        self.troubled("doubtful_start", "", None)
+        self.certain()
 
     async def _wake(self) -> None:
         async for _ in self.adapters.inbox.wake():

@@ -13,6 +13,7 @@ log = structlog.get_logger()
 SPACE = "space"
 REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
+    "doubtful_start": "nothing to do: jobs that the ledger may not know are looked for first",
     SPACE: "free some space; work goes on by itself",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
     "all_failed": "read the errors in results.jsonl: the requests or the model may not fit",
