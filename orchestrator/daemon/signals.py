@@ -25,10 +25,10 @@ class Stop:
     ending: Ending = Ending.STOP
 
     def ask(self, ending: Ending) -> None:
-        """End; a stop is never turned into a reload."""
-        if not self.event.is_set():
+        """End. A stop overtakes a reload that is under way, never the other way round."""
+        if ending is Ending.STOP or not self.event.is_set():
             self.ending = ending
-            self.event.set()
+        self.event.set()
 
 
 def heed_signals(stop: Stop) -> None:
