@@ -16,7 +16,7 @@ RUN python3 -m venv /opt/orchestrator \
 COPY dist/*.whl ./
 RUN /opt/orchestrator/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
       --no-index --no-deps ./*.whl \
- && /opt/orchestrator/bin/python -m pip uninstall --yes --quiet pip
+ && rm -r /opt/orchestrator/bin/pip* /opt/orchestrator/lib/python3*/site-packages/pip*
 
 FROM ${BASE}
 ENV PATH=/opt/orchestrator/bin:/usr/local/bin:/usr/bin:/bin \
