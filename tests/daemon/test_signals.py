@@ -8,7 +8,7 @@ import pytest
 from orchestrator.daemon.signals import Ending, Stop
 
 
-@pytest.mark.parametrize("asked", permutations([Ending.RELOAD, Ending.STOP]))
+@pytest.mark.parametrize("asked", list(permutations([Ending.RELOAD, Ending.STOP])))
 def test_a_stop_overtakes_a_reload_and_not_the_other_way_round(asked):
     """Whoever asks for an end beside a reload, before or after it, gets an end."""
     stop = Stop(asyncio.Event())
