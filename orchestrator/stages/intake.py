@@ -21,6 +21,7 @@ from orchestrator.ports import (
     IndexReport,
     Jobs,
     Outbox,
+    OutboxTaken,
     Trouble,
     Work,
 )
@@ -169,7 +170,12 @@ class Intake:
         if reason is None:
             await self.journal.record(machine.index(received))
             return
-        await self.outbox.reject(received.info, reason, _told(received.info))
+        try:
+            await self.outbox.reject(received.info, reason, _told(received.info))
+        except OutboxTaken:  # an earlier refusal of this name; the claim comes again, as another
+            wanted = await self.journal.read(questions.next_outbox, received.info.outbox)
+            await self.journal.record(machine.rehome(received, wanted))
+            return
         await self.journal.record(machine.reject(received, reason, self.clock.now()))
 
     async def _reason(self, received: Received, claim: Claim) -> str | None:
