@@ -126,7 +126,7 @@ class House:
         self.look()
         return self.process
 
-    def start_and_end(self, seconds: float = 20) -> tuple[int, str]:
+    def start_and_end(self, seconds: float = 60) -> tuple[int, str]:
         """Start a daemon that is to end by itself: its exit code, and its last words."""
         ended = subprocess.run(
             self.command,
@@ -143,7 +143,7 @@ class House:
         assert self.process is not None
         if self.process.poll() is None:
             self.look()
-            self.process.send_signal(number)
+            _signal_all(self.process.pid, number)  # as from a terminal: a tracer passes none on
         code = self.process.wait(20)
         _end_all(self.process.pid)
         return code
@@ -360,7 +360,11 @@ def _is_journaled_session(path: Path) -> bool:
 
 
 def _end_all(session: int) -> None:
+    _signal_all(session, signal.SIGKILL)
+
+
+def _signal_all(session: int, number: signal.Signals) -> None:
     try:
-        os.killpg(session, signal.SIGKILL)
+        os.killpg(session, number)
     except ProcessLookupError:
         return

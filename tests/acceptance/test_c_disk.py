@@ -1,0 +1,219 @@
+"""C: full and failing disks, folders that go away, leftovers. Mounts are real and need root."""
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.house import DEFAULTS, house, judge, line
+from tests.crash import syscalls
+from tests.judging.drops import Drop
+from tests.judging.results import torn
+
+pytestmark = pytest.mark.slow
+PAGE = 4096
+IS_ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can mount a small disk")
+SPARE = f"{DEFAULTS}[service]\nmin_free_bytes = 1000000\n"
+
+
+@contextmanager
+def small_disk(place: Path, options: str):
+    """Mount a tmpfs there for a while."""
+    place.mkdir(parents=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True, timeout=20
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=20)
+
+
+def fill(place: Path, leave: int = 0) -> Path:
+    """Take all room but so many bytes; returns what to remove."""
+    ballast = place / ".filling.tmp"
+    disk = os.statvfs(place)
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        for _ in range((disk.f_bavail * disk.f_frsize - leave) // PAGE):
+            file.write(bytes(PAGE))
+    return ballast
+
+
+@as_root
+def test_c1_c5_a_full_disk_pauses_and_space_goes_on_by_itself(tmp_path):
+    """With no room left nothing new is taken, the status says so; with room all is done, once."""
+    with small_disk(tmp_path / "state", "size=120m"), house(tmp_path, config=SPARE) as one:
+        under_way, later = Drop("under-way", 2), Drop("later", 2)
+        one.behave({"do": "timing", "running_seconds": 120, "pending_seconds": 1})
+        under_way.put(one.inbox)
+        one.until(lambda: one.events("batch.submitted"), "the job")
+        later.put(one.inbox)
+        ballast = fill(one.state, 200_000)
+        one.drop("waits.jsonl", line("w"))
+        full = one.until(
+            lambda: [c for c in one.status()["conditions"] if "free" in c["message"]], "a word"
+        )
+        waiting = (one.inbox / "waits.jsonl").exists()
+
+        assert torn(one.outbox) == []
+        ballast.unlink()
+
+        assert waiting
+        assert full[0]["remedy"] or "free some space" in full[0]["message"]
+        assert judge(one, under_way, later) == []
+        assert one.delivered("waits")[0]["key"] == "w"
+
+
+@as_root
+def test_c1_a_disk_that_is_full_to_the_last_byte_is_survived(tmp_path):
+    """Without any reserve the daemon waits or ends, and completes after room came back; once."""
+    none = f"{DEFAULTS}[service]\nmin_free_bytes = 0\n"
+    with small_disk(tmp_path / "state", "size=120m"), house(tmp_path, config=none) as one:
+        drop = Drop("brimful", 12, options={"max_requests_per_batch": 4})
+        drop.put(one.inbox)
+        one.until(lambda: one.events("set.received"), "the set")
+        ballast = fill(one.state)
+        assert one.process is not None
+        with suppress(subprocess.TimeoutExpired):
+            one.process.wait(5)
+        assert torn(one.outbox) == []
+        ballast.unlink()
+        if one.process.poll() is not None:
+            one.start()
+
+        assert judge(one, drop) == []
+
+
+@as_root
+def test_c4_a_disk_without_inodes_is_survived(tmp_path):
+    """Out of inodes is out of room: nothing is torn, and it goes on when there are some."""
+    with small_disk(tmp_path / "state", "size=120m,nr_inodes=300"), house(tmp_path) as one:
+        stuffing = one.state / "stuffing"
+        stuffing.mkdir()
+        try:
+            for number in range(400):
+                (stuffing / str(number)).touch()
+        except OSError:
+            (stuffing / "0").unlink()
+            (stuffing / "1").unlink()
+            (stuffing / "2").unlink()
+        drop = Drop("inodes", 2)
+        with (one.inbox / "inodes.jsonl").open("wb") as file:
+            file.write(drop.content)
+        one.until(lambda: one.events("stage.failed") or one.status()["conditions"], "a word")
+
+        assert torn(one.outbox) == []
+        shutil.rmtree(stuffing)
+        if one.process is not None and one.process.poll() is not None:
+            one.start()
+
+        assert judge(one, drop) == []
+
+
+@as_root
+def test_c9_results_on_another_file_system_are_refused_at_the_start(tmp_path):
+    """Results appear by a rename: an outbox on another file system is exit 78 and one line."""
+    with house(tmp_path) as one:
+        one.stop()
+        with small_disk(tmp_path / "far", "size=4m,mode=755"):
+            one.configure(f'{DEFAULTS}[service]\noutbox = "{tmp_path / "far"}"\n')
+            code, said = one.start_and_end()
+
+        assert code == 78
+        assert "another file system" in said
+
+
+@as_root
+def test_c9_an_inbox_on_another_file_system_is_copied_from(tmp_path):
+    """A drop on another file system is copied into the daemon's own before it is used."""
+    with house(tmp_path) as one, small_disk(tmp_path / "far", "size=4m,mode=755"):
+        one.stop()
+        one.configure(f'{DEFAULTS}[service]\ninbox = "{tmp_path / "far"}"\n')
+        one.start()
+        drop = Drop("far-away", 2)
+        drop.put(tmp_path / "far")
+
+        assert judge(one, drop) == []
+        one.stop()
+        assert not list((tmp_path / "far").glob("far-away*"))
+
+
+def test_c8_an_inbox_that_went_away_is_told_and_taken_up_again(own):
+    """Removing the inbox is no crash: it is said, and a new one is watched without a restart."""
+    own.inbox.rename(own.state / "moved-away")
+    own.until(lambda: own.events("stage.failed") or own.status()["conditions"], "a word")
+    own.inbox.mkdir()
+    drop = Drop("after-the-inbox", 2)
+    drop.put(own.inbox)
+
+    assert judge(own, drop) == []
+    assert own.process is not None
+    assert own.process.poll() is None
+
+
+def test_c10_foreign_folders_in_the_outbox_are_never_touched(own):
+    """A folder that somebody made in the outbox stays as it is; the results come beside it."""
+    foreign = own.outbox / "taken"
+    foreign.mkdir()
+    (foreign / "summary.json").write_text("mine")
+    own.drop("taken.jsonl", line("t"))
+
+    assert own.delivered("taken-2")[0]["key"] == "t"
+    assert [path.name for path in foreign.iterdir()] == ["summary.json"]
+    assert (foreign / "summary.json").read_text() == "mine"
+
+
+def test_c12_c13_strangers_in_work_are_left_and_a_lost_input_does_not_lose_answers(own):
+    """What is not ours in work/ stays; where an input was deleted, what was paid for is collected.
+
+    Its keys are lost with it, so it is not delivered: the status says which file is missing.
+    """
+    strange = own.work / "what-is-this"
+    strange.mkdir()
+    (strange / "file").write_text("keep me")
+    own.behave({"do": "timing", "running_seconds": 60, "pending_seconds": 1})
+    own.drop("lost.jsonl", line("l"))
+    own.until(lambda: own.events("batch.submitted"), "the job")
+    for file in own.work.glob("lost*/input"):
+        file.unlink()
+
+    collected = own.until(lambda: own.events("batch.collected"), "the answers")
+    told = own.until(
+        lambda: [c for c in own.status()["conditions"] if "input" in c["message"]], "it"
+    )
+
+    assert collected[0]["answered"] == 1
+    assert told
+    assert (strange / "file").read_text() == "keep me"
+
+
+def test_c14_without_inotify_the_scan_finds_all(tmp_path):
+    """Where the kernel gives no watch, drops are found by looking."""
+    why = syscalls.unavailable()
+    if why:
+        pytest.skip(why)
+    with house(tmp_path) as one:
+        one.stop()
+        strace = ("strace", "-f", "-qq", "-o", str(tmp_path / "calls-1"), "--seccomp-bpf")
+        none = ("-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE")
+        one.start(*strace, *none)
+        drop = Drop("unwatched", 2)
+        drop.put(one.inbox)
+
+        assert judge(one, drop) == []
+        assert "EMFILE" in (tmp_path / "calls-1").read_text()
+
+
+def test_c3_few_descriptors_do_not_stop_the_daemon(tmp_path):
+    """With 64 descriptors it does its work, or waits; nothing is lost."""
+    with house(tmp_path) as one:
+        one.stop()
+        one.start("prlimit", "--nofile=64")
+        drop = Drop("few-descriptors", 12, options={"max_requests_per_batch": 4})
+        drop.put(one.inbox)
+
+        assert judge(one, drop) == []
