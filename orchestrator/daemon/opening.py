@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,6 @@ from orchestrator.gemini.client import Gemini
 from orchestrator.service import host, lock
 from orchestrator.spool.inbox import FolderInbox
 from orchestrator.spool.outbox import FolderOutbox
-from orchestrator.spool.pool import Workers
 from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import StatusRoom
 from orchestrator.store import ballast, fsck
@@ -69,7 +69,7 @@ async def opened_for(paths: Paths, clock: WallClock) -> AsyncIterator[Opened]:
 
 
 def adapters(
-    settings: Settings, opened: Opened, gemini: Gemini, workers: Workers, room: StatusRoom
+    settings: Settings, opened: Opened, gemini: Gemini, workers: Executor, room: StatusRoom
 ) -> Adapters:
     """Open what the stages act upon."""
     parallel, paths, clock = settings.workers, settings.paths, opened.clock

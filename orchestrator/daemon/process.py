@@ -178,9 +178,7 @@ async def _drive(
             task.cancel()
 
 
-async def _pulse(
-    facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]
-) -> None:
+async def _pulse(facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]) -> None:
     """Feed the watchdog from the loop itself, and say in a line what goes on."""
     pace = systemd.watchdog_pace(os.environ, os.getpid())
     wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
