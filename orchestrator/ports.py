@@ -444,6 +444,9 @@ class Work(Protocol):
     async def reopen(self, folder: str) -> int:
         """Put the failed requests back into the pool (not the flawed); returns how many."""
 
+    async def taken(self, folder: str) -> int:
+        """Return how many bytes of disk a set's folder takes; 0 when it is not there."""
+
     async def remove(self, folder: str) -> None:
         """Remove a set's folder once its results are safe."""
 

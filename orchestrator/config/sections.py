@@ -124,7 +124,6 @@ class Submission(Section):
     late_create_seconds: Seconds = 900.0
     list_lag_seconds: Seconds = 1800.0
     in_doubt: Literal["auto", "hold"] = "auto"
-    send_priority: bool = False
 
 
 class Polling(Section):
@@ -168,7 +167,6 @@ class Outbox(Section):
 class Retention(Section):
     """`[retention]`: how long what is no longer needed is kept. Undelivered work always stays."""
 
-    originals_days: Days = 30.0
     work_days: Days = 7.0
     work_max_bytes: Positive | None = None
     remote_days: Days = 0.0

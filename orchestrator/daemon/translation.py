@@ -57,10 +57,13 @@ def service(settings: Settings) -> Service:
 
 def retention(settings: Settings) -> Retention:
     """Build how long what is finished is kept."""
+    kept = settings.retention
     return Retention(
-        remote_jobs=True,
-        work=timedelta(days=settings.retention.work_days),
-        ledger=timedelta(days=settings.retention.events_days),
+        remote=timedelta(days=kept.remote_days),
+        work=timedelta(days=kept.work_days),
+        work_bytes_max=kept.work_max_bytes,
+        ledger=timedelta(days=kept.events_days),
+        ledger_bytes_max=kept.events_max_bytes,
     )
 
 

@@ -12,6 +12,7 @@ same drop finds the same folder after a crash.
 Trouble: what can never be read (a link, a FIFO, …) is moved unopened, and its claim says why.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -25,6 +26,7 @@ from orchestrator.spool.meta import Meta, claimed_meta, load_meta, save_meta
 DROPPED_FOLDER = "drop"
 REMOVING = ".removing-"
 REQUESTS = b"requests"
+BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,16 @@ def discard(work: Path, name: str) -> None:
         atomic.rename(work / name, gone)
         atomic.fsync_dir(work)
     atomic.remove_tree(gone)
+
+
+def disk_bytes(folder: Path) -> int:
+    """Return how many bytes of disk everything in a folder takes; 0 when it is not there."""
+    blocks = 0
+    for place, _, names_ in os.walk(folder):
+        for name in names_:
+            with contextlib.suppress(FileNotFoundError):
+                blocks += (Path(place) / name).lstat().st_blocks
+    return blocks * BLOCK_BYTES
 
 
 # ---- the steps ----------------------------------------------------------------------------------

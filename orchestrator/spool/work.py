@@ -24,7 +24,7 @@ from orchestrator.spool.answer_files import PartFile
 from orchestrator.spool.answers import Scanned
 from orchestrator.spool.body import ComposedBody
 from orchestrator.spool.calls import Calls
-from orchestrator.spool.claim import discard
+from orchestrator.spool.claim import discard, disk_bytes
 from orchestrator.spool.index import Indexing
 from orchestrator.spool.session import SessionFile
 
@@ -167,6 +167,10 @@ class WorkFolder:
     async def reopen(self, folder: str) -> int:
         """Put the failed requests back into the pool (not the flawed); returns how many."""
         return await self._calls.one(settling.reopen, self._root / folder)
+
+    async def taken(self, folder: str) -> int:
+        """Return how many bytes of disk a set's folder takes; 0 when it is not there."""
+        return await self._calls.one(disk_bytes, self._root / folder)
 
     async def remove(self, folder: str) -> None:
         """Remove a set's folder once its results are safe."""

@@ -5,28 +5,33 @@ Nothing undelivered is ever removed, and no answer before it is on our disk and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from orchestrator.domain.ids import SetId
 from orchestrator.ports import Clock, Files, Jobs, Project, Unavailable, Work
 from orchestrator.store import jobs as job_rows, notices, questions, request_sets as set_rows
+from orchestrator.store.errors import LedgerFull
 from orchestrator.store.journal import Journal
 from orchestrator.store.questions import Remains
+from orchestrator.store.sqlite import Space, space
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what is finished is kept; None keeps it for ever.
+    """How long what is finished is kept, and how much of it (bytes; None: no bound).
 
-    `remote_jobs` is True when jobs are deleted at the provider once their set is delivered (their
-    output would live there for six weeks).
+    `remote` is how long jobs stay at the provider, counted from the end of their set. Of the
+    ledger a bound takes sets that ended more than TOKEN_LIFE ago only.
     """
 
-    remote_jobs: bool = True
-    work: timedelta | None = timedelta(days=7)
-    ledger: timedelta | None = timedelta(days=90)
+    remote: timedelta = timedelta(0)
+    work: timedelta = timedelta(days=7)
+    work_bytes_max: int | None = None
+    ledger: timedelta = timedelta(days=90)
+    ledger_bytes_max: int | None = None
     notices: timedelta = timedelta(days=30)
+    vacuum_bytes_min: int = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +47,33 @@ class OldSet:
     """A finished set whose rows have had their time."""
 
     set_id: SetId
+    folder: str
 
 
-Item: TypeAlias = Remains | OldFolder | OldSet
+@dataclass(frozen=True, slots=True)
+class FreeSpace:
+    """Much of the ledger's file is empty."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What was done in this life: files and folders that are gone, folders that were measured."""
+
+    gone: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    vacuumed_at: datetime | None = None
+
+
+Item: TypeAlias = Remains | OldFolder | OldSet | FreeSpace
 AT_ONCE_MAX = 100
+BEYOND_AT_ONCE_MAX = 20  # the file is measured again after so many
+VACUUM_EVERY = timedelta(days=1)
+VACUUM_SHARE = 4  # a file of which this part is empty is worth to be written anew
 
 
 @dataclass(frozen=True, slots=True)
 class Tidy:
-    """Removes remains; `gone` are the files and folders that were removed in this life."""
+    """Removes remains, old folders and old history."""
 
     journal: Journal
     work: Work
@@ -59,21 +82,14 @@ class Tidy:
     clock: Clock
     project: Project
     retention: Retention
-    gone: set[str] = field(default_factory=set)
+    memory: Memory = field(default_factory=Memory)
 
     async def find(self) -> Sequence[Item]:
         """Return what has had its time."""
-        now, keep = self.clock.now(), self.retention
         remains = await self.journal.read(questions.remains)
-        items: list[Item] = [one for one in remains if self._is_due(one)]
-        if keep.work is not None:
-            old = await self.journal.read(questions.finished_folders, now - keep.work)
-            items += [OldFolder(*one) for one in old if one[1] not in self.gone]
-        if keep.ledger is not None:
-            before = now - max(keep.ledger, set_rows.TOKEN_LIFE)
-            sets = await self.journal.read(set_rows.finished_before, before, AT_ONCE_MAX)
-            items += [OldSet(one.value.info.id) for one in sets]
-        return items
+        due = [one for one in remains if self._file_is_due(one) or self._job_is_due(one)]
+        taken = await self.journal.read(space)
+        return [*due, *await self._old_folders(), *await self._old_sets(taken), *self._free(taken)]
 
     def name(self, item: Item) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -84,6 +100,8 @@ class Tidy:
                 return item.folder
             case OldSet():
                 return item.set_id
+            case FreeSpace():
+                return "ledger"
 
     async def do(self, item: Item) -> None:
         """Remove one thing."""
@@ -91,26 +109,101 @@ class Tidy:
             case Remains():
                 await self._remote(item)
             case OldFolder():
-                await self.work.remove(item.folder)
-                self.gone.add(item.folder)
+                await self._remove(item)
             case OldSet():
-                await self.journal.write(set_rows.delete, item.set_id)
-                before = self.clock.now() - self.retention.notices
-                await self.journal.write(notices.prune, before)
+                await self._forget(item)
+            case FreeSpace():
+                await self._vacuum()
 
-    def _is_due(self, one: Remains) -> bool:
-        if one.finished and self.retention.remote_jobs and one.job is not None:
-            return True
-        return one.file is not None and one.file not in self.gone
+    # ---- at the provider ----------------------------------------------------------------------
+
+    def _file_is_due(self, one: Remains) -> bool:
+        return one.file is not None and one.file not in self.memory.gone
+
+    def _job_is_due(self, one: Remains) -> bool:
+        if one.job is None or one.finished_at is None:
+            return False
+        return one.finished_at + self.retention.remote <= self.clock.now()
 
     async def _remote(self, one: Remains) -> None:
         try:
-            if one.file is not None and one.file not in self.gone:
+            if one.file is not None and self._file_is_due(one):
                 await self.files.delete(one.file)
-                self.gone.add(one.file)
-            if one.finished and self.retention.remote_jobs and one.job is not None:
+                self.memory.gone.add(one.file)
+            if one.job is not None and self._job_is_due(one):
                 await self.jobs.delete(one.job)
                 self.project.evidence.forget(one.job)
                 await self.journal.write(job_rows.delete, self.clock.now(), [one.job])
         except Unavailable:
             return  # again at the next round
+
+    # ---- folders ------------------------------------------------------------------------------
+
+    async def _old_folders(self) -> list[OldFolder]:
+        """Return what is too old, and what lies beyond the bytes that the newest may take."""
+        now, keep, most = self.clock.now(), self.retention, self.retention.work_bytes_max
+        before = now - keep.work if most is None else now
+        finished = await self.journal.read(questions.finished_folders, before)
+        there = [one for one in finished if one.folder not in self.memory.gone]
+        if most is None:
+            return [OldFolder(one.set_id, one.folder) for one in there]
+        await self._measure([one.folder for one in there])
+        old: list[OldFolder] = []
+        taken = 0
+        for one in reversed(there):
+            taken += self.memory.sizes[one.folder]
+            if taken > most or one.finished_at < now - keep.work:
+                old.append(OldFolder(one.set_id, one.folder))
+        return old[::-1]
+
+    async def _measure(self, folders: Sequence[str]) -> None:
+        """Measure finished folders once: nothing changes in them; one that ran again is new."""
+        known = self.memory.sizes
+        self.memory.sizes = {
+            folder: known[folder] if folder in known else await self.work.taken(folder)
+            for folder in folders
+        }
+
+    async def _remove(self, old: OldFolder) -> None:
+        """Remove a folder, unless its set runs again or is copied from by now."""
+        finished = await self.journal.read(questions.finished_folders, self.clock.now())
+        if any(one.set_id == old.set_id for one in finished):
+            await self.work.remove(old.folder)
+            self.memory.gone.add(old.folder)
+
+    # ---- the ledger ---------------------------------------------------------------------------
+
+    async def _old_sets(self, taken: Space) -> list[OldSet]:
+        now, keep = self.clock.now(), self.retention
+        most, age = AT_ONCE_MAX, max(keep.ledger, set_rows.TOKEN_LIFE)
+        if keep.ledger_bytes_max is not None and taken.used > keep.ledger_bytes_max:
+            most, age = BEYOND_AT_ONCE_MAX, set_rows.TOKEN_LIFE
+        sets = await self.journal.read(set_rows.finished_before, now - age, most)
+        return [OldSet(one.value.info.id, one.value.info.folder) for one in sets]
+
+    async def _forget(self, old: OldSet) -> None:
+        """Forget a set, after its folder, which would be taken for a new drop, and its jobs."""
+        remains = await self.journal.read(questions.remains, old.set_id)
+        for job in [one.job for one in remains if one.job is not None]:
+            try:
+                await self.jobs.delete(job)
+            except Unavailable:
+                return  # again at the next round
+            self.project.evidence.forget(job)
+        await self.work.remove(old.folder)
+        await self.journal.write(set_rows.delete, old.set_id)
+        await self.journal.write(notices.prune, self.clock.now() - self.retention.notices)
+
+    def _free(self, taken: Space) -> list[FreeSpace]:
+        last, now = self.memory.vacuumed_at, self.clock.now()
+        if last is not None and now < last + VACUUM_EVERY:
+            return []
+        much = max(self.retention.vacuum_bytes_min, (taken.used + taken.free) // VACUUM_SHARE)
+        return [FreeSpace()] if taken.free >= much else []
+
+    async def _vacuum(self) -> None:
+        self.memory.vacuumed_at = self.clock.now()
+        try:
+            await self.journal.ledger.vacuum()
+        except LedgerFull:
+            return  # it needs the file's size once more; deleted rows are used again anyway

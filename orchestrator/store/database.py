@@ -53,6 +53,9 @@ class Ledger(Protocol):
     ) -> T:
         """Run `work`, which changes nothing, on one consistent state."""
 
+    async def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+
 
 class Database:
     """The ledger over one connection for life, in a thread of its own."""

@@ -25,9 +25,8 @@ from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets 
 _over = batches.c.state.in_(["collected", "lapsed"])
 _there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
 _unsent = batches.c.reason.in_(["dropped", "refused", "invalid"]) & (batches.c.mode == "file")
-_open_set = sets.c.state.in_(sorted(OPEN_STATES))
 _REMAINS = (
-    select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, _open_set)
+    select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, sets.c.finished_at)
     .join(sets, sets.c.id == batches.c.set_id)
     .outerjoin(jobs, jobs.c.token == batches.c.token)
     .where(_over, _there | _unsent)
@@ -38,7 +37,7 @@ _copied = exists().where(
     _copies.c.answered_from == sets.c.id, _copies.c.state.in_(sorted(OPEN_STATES))
 )
 _FINISHED_FOLDERS = (
-    select(sets.c.id, sets.c.folder)
+    select(sets.c.id, sets.c.folder, sets.c.finished_at)
     .where(sets.c.finished_at < bindparam("before"), ~_copied)
     .order_by(sets.c.finished_at)
 )
@@ -96,21 +95,22 @@ def controls(tx: Tx) -> frozenset[JobName]:
 class Remains:
     """What a batch that is over may have left at the provider.
 
-    `finished` tells whether its set is, too; `job` is None when there is none (any more).
+    `finished_at` is when its set was, None while it is open; `job` is None when there is none
+    (any more).
     """
 
     token: IdempotencyKey
     job: JobName | None
     file: FileName | None
-    finished: bool
+    finished_at: datetime | None
 
 
 def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
     """Return what is over and may have remains, of one set or of all."""
     query = _REMAINS if set_id is None else _REMAINS.where(batches.c.set_id == set_id)
     return [
-        Remains(IdempotencyKey(token), job, _file(mode, file, token), not opened)
-        for token, mode, file, job, opened in tx.execute(query)
+        Remains(IdempotencyKey(token), job, _file(mode, file, token), finished_at)
+        for token, mode, file, job, finished_at in tx.execute(query)
     ]
 
 
@@ -126,10 +126,22 @@ def overlaps(tx: Tx, set_id: SetId, lo: Ordinal, hi: Ordinal) -> bool:
     return bool(tx.scalar(select(exists().where(same, LIVE))))
 
 
-def finished_folders(tx: Tx, before: datetime) -> list[tuple[SetId, str]]:
-    """Return the folders of sets that were finished before this time and whom nobody copies."""
+@dataclass(frozen=True, slots=True)
+class FinishedFolder:
+    """The folder in `work/` of a set that is over."""
+
+    set_id: SetId
+    folder: str
+    finished_at: datetime
+
+
+def finished_folders(tx: Tx, before: datetime) -> list[FinishedFolder]:
+    """Return the folders of sets that were finished before this time and whom nobody copies.
+
+    The oldest come first.
+    """
     rows = tx.execute(_FINISHED_FOLDERS, {"before": before})
-    return [(SetId(name), folder_) for name, folder_ in rows]
+    return [FinishedFolder(SetId(name), folder_, at) for name, folder_, at in rows]
 
 
 def in_flight(tx: Tx, set_id: SetId | None) -> list[Part]:

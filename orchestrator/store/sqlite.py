@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,23 @@ def outside(connection: Connection, sql: str, *parameters: object) -> list[Any]:
         return list(cursor.fetchall()) if cursor.description else []
     finally:
         cursor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What the ledger's file takes, in bytes: with rows in it, and left by deleted ones."""
+
+    used: int
+    free: int
+
+
+def space(connection: Connection) -> Space:
+    """Measure the ledger's file."""
+    size, pages, free = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return Space((pages - free) * size, free * size)
 
 
 def changes(connection: Connection) -> int:

@@ -61,7 +61,6 @@ backoff_min_seconds = 0.1
 backoff_max_seconds = 0.5
 [retention]
 work_days = 0
-originals_days = 0
 """
 
 

@@ -77,7 +77,7 @@ async def test_remains_are_told_until_they_are_deleted(ledger: InlineDatabase) -
     await ledger.transact(jobs.record, NOW, snapshot(JOB, TOKEN), "ours")
 
     collected, dropped = await ledger.read(questions.remains)
-    assert (collected.token, collected.job, collected.finished) == (TOKEN, JOB, False)
+    assert (collected.token, collected.job, collected.finished_at) == (TOKEN, JOB, None)
     assert collected.file is not None
     assert (dropped.job, dropped.file) == (None, file_name(planned(2).part.token, 1))
     assert await ledger.read(questions.remains, INFO.id) == [collected, dropped]
@@ -111,7 +111,8 @@ async def test_a_finished_folder_waits_for_open_copies(ledger: InlineDatabase) -
     soon = NOW + timedelta(days=1)
     await ledger.transact(finish)
     assert await ledger.read(questions.finished_folders, NOW) == []
-    assert await ledger.read(questions.finished_folders, soon) == [(INFO.id, INFO.folder)]
+    finished = questions.FinishedFolder(INFO.id, INFO.folder, NOW)
+    assert await ledger.read(questions.finished_folders, soon) == [finished]
 
     await ledger.transact(receive, set_info("copy", answered_from=INFO.id))
 

@@ -1,0 +1,159 @@
+"""What is no longer needed goes after its time, or when there is too much; nothing else does."""
+
+import pytest
+
+from orchestrator.store import request_sets as set_rows
+from orchestrator.store.sqlite import space
+from tests.life.town import DAY, HOUR, Drop, Fault, Town, live
+
+KEPT = "[retention]\nwork_days = 100\nevents_days = 100\n"
+
+
+def folders(town: Town) -> set[str]:
+    """The folders of sets in `work/`."""
+    return {one.name for one in (town.state / "work").iterdir() if one.is_dir()}
+
+
+def test_jobs_stay_at_the_service_for_their_days():
+    """Jobs are deleted `remote_days` after their set is finished, input files as soon as read."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("kept", 40))
+        await town.until_delivered()
+        await town.pass_time(1.5 * DAY)
+        assert [job.input_file is None for job in town.jobs] == [False]
+        files = town.emulator.files
+        assert [one.id for one in files.files.values() if files.is_there(one)] == []
+        assert [one.deleted for one in town.jobs] == [False]
+        await town.pass_time(DAY)
+        assert [one.deleted for one in town.jobs] == [True]
+        town.judge()
+
+    live(scenario, config="[retention]\nremote_days = 2\n")
+
+
+def test_jobs_go_at_once_by_default():
+    """Without the setting nothing is left at the service when a set is delivered."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("gone", 3))
+        await town.until_delivered()
+        await town.pass_time(3 * HOUR)
+        assert all(job.deleted for job in town.jobs)
+
+    live(scenario)
+
+
+def test_folders_go_after_their_days():
+    """The folder of a finished set goes after `work_days`; that of an open one never."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("done", 3))
+        await town.until_delivered()
+        town.emulator.faults.add([Fault(do="stuck", batch="*")])
+        town.drop(Drop("open", 3))
+        open_set = await town.set_named("open")
+        assert len(folders(town)) == 2
+        await town.pass_time(1.5 * DAY)
+        assert folders(town) == {open_set.value.info.folder}
+
+    live(scenario, config="[retention]\nwork_days = 1\n")
+
+
+def test_the_oldest_folders_go_when_they_take_too_much():
+    """Beyond `work_max_bytes` the oldest finished folders go; the newest and the open ones stay."""
+
+    async def scenario(town: Town) -> None:
+        for name in ("first", "second", "third"):
+            town.drop(Drop(name, 20))
+            await town.until_delivered()
+            await town.pass_time(6 * HOUR)
+        finished = [one.value.info for one in await town.read(set_rows.in_state, "delivered")]
+        finished.sort(key=lambda info: info.received_at)
+        assert [info.name for info in finished] == ["first", "second", "third"]
+        assert len(folders(town)) == 3
+        assert town.life is not None
+        assert town.life.assembly is not None
+        work = town.life.assembly.adapters.work
+        last_two = sum([await work.taken(info.folder) for info in finished[1:]])
+        assert last_two > 0
+        await town.restart(f"{KEPT}work_max_bytes = {last_two}\n")
+        await town.pass_time(6 * HOUR)
+        assert folders(town) == {info.folder for info in finished[1:]}
+        town.emulator.faults.add([Fault(do="stuck", batch="*")])
+        town.drop(Drop("open", 200))
+        open_set = await town.set_named("open")
+        await town.restart(f"{KEPT}work_max_bytes = 1\n")
+        await town.pass_time(6 * HOUR)
+        assert folders(town) == {open_set.value.info.folder}
+
+    live(scenario, config=KEPT)
+
+
+@pytest.mark.slow
+def test_the_oldest_history_goes_when_it_takes_too_much():
+    """Beyond `events_max_bytes` finished sets go once they are a week old, the oldest first."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("early", 3))
+        early = await town.set_of("early")
+        await town.until_delivered()
+        await town.pass_time(4 * DAY)
+        town.drop(Drop("late", 3))
+        late = await town.set_of("late")
+        await town.until_delivered()
+        assert await town.read(set_rows.find, early) is not None
+        await town.pass_time(4 * DAY)
+        assert await town.read(set_rows.find, early) is None
+        assert await town.read(set_rows.find, late) is not None
+        assert {one["name"] for one in map(town.summary, ("early", "late"))} == {"early", "late"}
+
+    live(scenario, config=f"{KEPT}events_max_bytes = 1\n")
+
+
+@pytest.mark.slow
+def test_a_forgotten_set_leaves_nothing_that_could_be_run_again():
+    """With its rows, after `events_days`, go its folder and jobs, even if these were to stay."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("old", 3))
+        old = await town.set_of("old")
+        await town.until_delivered()
+        await town.pass_time(7.5 * DAY)
+        assert await town.read(set_rows.find, old) is not None
+        await town.pass_time(DAY)
+        assert await town.read(set_rows.find, old) is None
+        assert folders(town) == set()
+        assert [job.deleted for job in town.jobs] == [True]
+        await town.restart()
+        await town.pass_time(6 * HOUR)
+        assert len(town.jobs) == 1
+
+    config = "[retention]\nwork_days = 100\nremote_days = 100\nevents_days = 8\n"
+    live(scenario, config=config)
+
+
+def test_the_ledger_gives_the_space_of_deleted_rows_back():
+    """A ledger of which much is empty is written anew, and holds what it held."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("stays", 3))
+        stays = await town.set_of("stays")
+        await town.until_delivered()
+        assert town.life is not None
+        assert town.life.ledger is not None
+
+        def swell(tx) -> None:
+            tx.exec_driver_sql("CREATE TABLE deleted_rows AS SELECT zeroblob(17 << 20)")
+            tx.exec_driver_sql("DROP TABLE deleted_rows")
+
+        await town.life.ledger.transact(swell)
+        before = await town.read(space)
+        assert before.free > 16 << 20
+        await town.pass_time(DAY)
+        after = await town.read(space)
+        assert after.free < 1 << 20
+        assert after.used <= before.used
+        assert await town.read(set_rows.find, stays) is not None
+
+    live(scenario, config=KEPT)
