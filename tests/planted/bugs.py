@@ -8,17 +8,25 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import bindparam
+
 from orchestrator.domain.evidence import Absence, Evidence
+from orchestrator.domain.ids import InstallId, SetId, token
 from orchestrator.domain.jobs import Scan
 from orchestrator.gemini import errors, jobs as gemini_jobs
 from orchestrator.ports import InDoubt, Trouble, Unavailable
-from orchestrator.spool import atomic, publish
+from orchestrator.service.redaction import Redactor
+from orchestrator.spool import atomic, plan, publish
 from orchestrator.spool.work import WorkFolder
 from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.watch import Watch
+from orchestrator.store import sqlite, transitions
+from orchestrator.store.codecs import BATCH_STATE_COLUMNS
+from orchestrator.store.tables import batches
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,43 @@ def _append(path: Path, data: bytes, mode: int = 0o640) -> None:
     os.close(file)
 
 
+async def _believed(_self: Watch, scan: Scan, *_known: Any) -> Scan:
+    return scan
+
+
+def _as_it_is(_self: Redactor, text: str) -> str:
+    return text
+
+
+_chance = count()
+
+
+def _from_chance(install: InstallId, request_set: SetId, generation: int, _ranges: str) -> Any:
+    return token(install, request_set, generation, f"drawn {next(_chance)}")
+
+
+_UNGUARDED = (
+    batches.update()
+    .where(batches.c.token == bindparam("was_token"))
+    .values({name: bindparam(name) for name in ("state", *BATCH_STATE_COLUMNS)})
+    .returning(batches.c.set_id, batches.c.id)
+)
+_NORMAL = {**sqlite.PRAGMAS, "synchronous": 1}
+
 BUGS = (
+    Bug("commits do not wait for the disk", sqlite, "PRAGMAS", _NORMAL, "settings"),
+    Bug("a move is not guarded", transitions, "_MOVE_BATCH", _UNGUARDED, "late decision"),
+    Bug("the key is written into the log", Redactor, "__call__", _as_it_is, "log"),
+    Bug("tokens are drawn, not derived", plan, "token", _from_chance, "tokens"),
+    Bug("a list that hides jobs is believed", Watch, "_doubted", _believed, "empty list"),
+    Bug(
+        "an empty list is believed",
+        Evidence,
+        "add",
+        _add_whole,
+        "empty list",
+        (Bug("no control", Watch, "_doubted", _believed, "empty list"),),
+    ),
     Bug("doubt is taken for a no", gemini_jobs, "create_trouble", _retry_doubt, "hidden"),
     Bug("absence is believed at once", Evidence, "absence", _absent_at_once, "hidden"),
     Bug("nobody asks about what was sent", Reconcile, "do", _done, "answers lost"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from orchestrator.emulator.faults import Fault
 from tests.judging.drops import Drop
+from tests.planted.checks import CHECKS
 from tests.simulation.effects import Death
 from tests.simulation.weather import LIST_LAG, Weather, fair
 from tests.simulation.world import live_through
@@ -43,6 +44,14 @@ HARNESSES: dict[str, Callable[[], Iterator[Weather]]] = {
             )
         ]
     ),
+    "empty list": lambda: iter(
+        [
+            world(
+                Fault(do="lose_answer", on="batches.create", nth=2),
+                Fault(do="empty_list", probability=1.0),
+            )
+        ]
+    ),
     "twins": lambda: iter([world(Fault(do="twin", count=1, times=1))]),
     "jobs fail": lambda: iter([world(Fault(do="fail", code=13, message="internal", times=1))]),
     "deaths": lambda: dying("killed", 11),
@@ -52,7 +61,9 @@ HARNESSES: dict[str, Callable[[], Iterator[Weather]]] = {
 
 
 def findings(harness: str) -> list[str]:
-    """Live through the worlds of a harness until one of them finds something."""
+    """Ask one part, or live through the worlds of a harness until one of them finds something."""
+    if harness in CHECKS:
+        return CHECKS[harness]()
     for weather in HARNESSES[harness]():
         found = live_through(weather).findings
         if found:

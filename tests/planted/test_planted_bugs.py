@@ -3,9 +3,10 @@
 import pytest
 
 from tests.planted.bugs import BUGS, Bug, planted
-from tests.planted.harnesses import HARNESSES, findings
+from tests.planted.checks import CHECKS
+from tests.planted.harnesses import findings
 
-QUICK = ("fair", "answers lost", "hidden", "twins", "jobs fail")
+QUICK = ("fair", "answers lost", "hidden", "empty list", "twins", "jobs fail", *CHECKS)
 
 
 @pytest.mark.slow
@@ -18,7 +19,7 @@ def test_a_planted_bug_is_noticed(bug: Bug) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harness", [name for name in HARNESSES if name in QUICK])
+@pytest.mark.parametrize("harness", QUICK)
 def test_without_a_bug_a_harness_is_silent(harness: str) -> None:
     """The same worlds report nothing about the program as it is."""
     assert findings(harness) == []
