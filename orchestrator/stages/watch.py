@@ -11,13 +11,7 @@ from datetime import timedelta
 from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.batches import Lapsed, Planned, Submitted, Submitting, Uploaded
 from orchestrator.domain.ids import IdempotencyKey, InstallId, JobName, SetId
-from orchestrator.domain.jobs import (
-    Gone,
-    JobSnapshot,
-    JobState,
-    Scan,
-    has_ended,
-)
+from orchestrator.domain.jobs import Gone, JobSnapshot, JobState, Scan, has_ended
 from orchestrator.domain.policy import (
     TURNAROUND_TARGET,
     PollPolicy,
@@ -49,6 +43,8 @@ class Memory:
     states: dict[JobName, str] = field(default_factory=dict)
     slow: set[str] = field(default_factory=set)
     given_up: set[JobName] = field(default_factory=set)
+    watched: frozenset[JobName] = frozenset()  # our live jobs as the last look began
+    hurried: bool = False  # a look was asked for because of jobs that began since
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,11 @@ class Watch:
 
     async def find(self) -> Sequence[str]:
         """Return one item when the list is due."""
+        live = () if self.memory.hurried else await self._live()
+        if any(row.job not in self.memory.watched for row in live):
+            self.memory.hurried = True
+            soon = next_look(self.poll, timedelta(0), self.ids.jitter())
+            self.project.look_at(self.clock.elapsed() + soon.total_seconds())
         return ["list"] if self.clock.elapsed() >= self.project.next_scan() else []
 
     def name(self, item: str) -> str:
@@ -76,8 +77,8 @@ class Watch:
 
     async def do(self, item: str) -> None:
         """Walk the list once and act upon what it shows."""
-        submitted = await self.journal.read(batch_rows.in_state, "submitted")
-        mine = {row.job: row for row in submitted if isinstance(row, Submitted)}
+        mine = {row.job: row for row in await self._live()}
+        self.memory.watched, self.memory.hurried = frozenset(mine), False
         controls = await self.journal.read(questions.controls)
         began = self.clock.elapsed()
         scan = await self._scan()
@@ -98,6 +99,10 @@ class Watch:
         youngest = min((self.clock.now() - row.submitted_at for row in mine.values()), default=None)
         wait = next_look(self.poll, youngest, self.ids.jitter()) if youngest is not None else None
         self.project.scanned(wait)
+
+    async def _live(self) -> Sequence[Submitted]:
+        rows = await self.journal.read(batch_rows.in_state, "submitted")
+        return [row for row in rows if isinstance(row, Submitted)]
 
     async def _scan(self) -> Scan | None:
         try:
