@@ -79,7 +79,8 @@ async def begin(
     before = await ledger.read(lives.newest)
     life = await ledger.transact(_begin, clock, boot_id, promised, None if known else install)
     rolled_back = bool(written) and (not known or before is None or before.epoch != promised)
-    rebooted = not life.clean and before is not None and before.boot_id != boot_id
+    same_boot = before is not None and boot_id == before.boot_id != ""
+    rebooted = not life.clean and not same_boot
     start = Start.INTACT
     if not written and not known:
         start = Start.FIRST

@@ -63,6 +63,13 @@ async def test_a_power_cut_makes_doubtful_until_the_window_was_watched(tmp_path:
     assert (await one_life(tmp_path, "after the cut")).start is Start.INTACT
 
 
+async def test_where_nothing_tells_boots_apart_a_kill_may_have_been_a_power_cut(tmp_path: Path):
+    """Without a boot id the safe reading is taken."""
+    await one_life(tmp_path, "")
+
+    assert (await one_life(tmp_path, "")).start is Start.DOUBTFUL
+
+
 async def test_a_restored_ledger_is_found_out(tmp_path: Path):
     """The newest life is numbered beside the ledger, and an older ledger does not have it."""
     await one_life(tmp_path, clean=True)
