@@ -10,7 +10,7 @@ from orchestrator.domain.options import from_text
 from orchestrator.store import batches as batch_rows, projects, questions, request_sets
 from orchestrator.store.database import Tx
 
-OUTPUT_RATIO = 1.0  # answers as long as their prompts, until the set has taught better
+OUTPUT_RATIO = 1.0  # answers as long as their prompts, until the model or the set has taught better
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,34 @@ class Purse:
         whole = fresh * price.prompt + usage.cached * price.cached + answers * price.candidates
         return -(-whole // 1_000_000)
 
-    def estimate(self, part: Part, used: Usage) -> int | None:
-        """Return what a batch will probably cost, learning from what its set used so far."""
-        ratio = OUTPUT_RATIO
-        if used.prompt:
-            ratio = (used.candidates + used.thoughts) / used.prompt
+    def estimate(self, part: Part, *used: Usage) -> int | None:
+        """Return what a batch will probably cost; the first of `used` that knows answers tells."""
+        ratio = next(
+            ((one.candidates + one.thoughts) / one.prompt for one in used if one.prompt),
+            OUTPUT_RATIO,
+        )
         answers = 0 if part.kind == "embed" else int(part.tokens * ratio)
         return self.cost(part.model, Usage(prompt=part.tokens, candidates=answers))
+
+
+class Lessons:
+    """What was used so far, asked of the ledger once for each set and each model."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._sets: dict[tuple[SetId, str], Usage] = {}
+        self._models: dict[str, Usage] = {}
+
+    def of(self, part: Part) -> tuple[Usage, Usage]:
+        """Return what the part's set and then what all sets used of its model."""
+        name, model = part.request_set, part.model
+        if (name, model) not in self._sets:
+            spent = batch_rows.usage_of_set(self._tx, name)
+            mine = (one.usage for one in spent if one.model == model)
+            self._sets[name, model] = sum(mine, Usage())
+        if model not in self._models:
+            self._models[model] = batch_rows.usage_of_model(self._tx, model)
+        return self._sets[name, model], self._models[model]
 
 
 def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> str | None:
@@ -55,10 +76,8 @@ def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> str | None:
     cap = from_text(stored.value.info.options).cost_max_micros
     if stored.flags.cap_lifted or (cap is None and purse.day_max is None):
         return None
-    used = Usage()
-    for one in batch_rows.usage_of_set(tx, part.request_set):
-        used += one.usage
-    estimate = purse.estimate(part, used)
+    lessons = Lessons(tx)
+    estimate = purse.estimate(part, *lessons.of(part))
     if estimate is None:
         return (
             f'max_cost: no price is set for {part.model}; add [pricing."{part.model}"], '
@@ -70,7 +89,7 @@ def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> str | None:
     ):
         if limit is None:
             continue
-        spent = _spent(tx, now, set_id) + _in_flight(tx, purse, used, set_id)
+        spent = _spent(tx, now, set_id) + _in_flight(tx, purse, lessons, set_id)
         if spent + estimate > limit:
             return (
                 f"{name}: {_usd(spent)} spent or in flight, this batch about {_usd(estimate)}, "
@@ -85,9 +104,9 @@ def _spent(tx: Tx, now: datetime, set_id: SetId | None) -> int:
     return projects.spend(tx, now.replace(hour=0, minute=0, second=0, microsecond=0))
 
 
-def _in_flight(tx: Tx, purse: Purse, used: Usage, set_id: SetId | None) -> int:
+def _in_flight(tx: Tx, purse: Purse, lessons: Lessons, set_id: SetId | None) -> int:
     parts = questions.in_flight(tx, set_id)
-    return sum(purse.estimate(part, used) or 0 for part in parts)
+    return sum(purse.estimate(part, *lessons.of(part)) or 0 for part in parts)
 
 
 def _usd(micros: int) -> str:

@@ -124,6 +124,14 @@ def live_tokens_by_model(tx: Connection) -> dict[tuple[ProjectName, str], int]:
     return {(ProjectName(project), model): int(total) for project, model, total in rows}
 
 
+def usage_of_model(tx: Connection, model: str) -> Usage:
+    """Return what all collected batches of a model used, whatever their set."""
+    sums = [func.coalesce(func.sum(batches.c[name]), 0).label(name) for name in USAGE_COLUMNS]
+    of_model = (batches.c.model == model, batches.c.state == "collected")
+    row = tx.execute(select(*sums).where(*of_model)).mappings().one()
+    return Usage(**{name: int(used) for name, used in fields_of(row, USAGE_COLUMNS).items()})
+
+
 def usage_of_set(tx: Connection, set_id: SetId) -> list[Spent]:
     """Return what a set used by model and generation."""
     sums = [func.sum(batches.c[name]).label(name) for name in USAGE_COLUMNS]

@@ -79,3 +79,26 @@ def test_usage_is_summed_by_model_and_generation():
         assert abs(float(summary["cost_usd"]) - (prompt + answers) / 1000) < 0.00001
 
     live(scenario, faults=(Fault(do="row_error", code=13, rows=[2], times=1),), config=PRICE)
+
+
+def test_answers_of_a_model_teach_what_its_next_set_will_cost():
+    """A new set is judged by the answers that its model gave to others, not by the first guess."""
+
+    async def told(town: Town, name: str) -> float:
+        town.drop(Drop(name, 20, options={"max_cost": "0.000001"}))
+        set_id = await town.set_of(name)
+        await town.pass_time(HOUR)
+        held = (await town.stored(set_id)).flags.held
+        assert held is not None
+        return float(held.split("this batch about $")[1].split(",")[0])
+
+    async def scenario(town: Town) -> None:
+        guess = await told(town, "before")
+        town.drop(Drop("teacher", 20))
+        await town.until_delivered("teacher")
+        learned = await told(town, "after")
+        paid = float(town.summary("teacher")["cost_usd"])
+        assert abs(learned - paid) < abs(guess - paid)
+        assert abs(learned / paid - 1) < 0.25
+
+    live(scenario, config=PRICE.replace('input = "1000"', 'input = "0"'))
