@@ -205,7 +205,7 @@ def _move_sidecar(inbox: Path, folder: Path, meta: Meta) -> None:
     path = inbox / os.fsdecode((parsed.stem if parsed else meta.path) + names.SIDECAR)
     try:
         if path.lstat().st_ino == meta.sidecar:
-            atomic.rename_new(path, folder / source.OPTIONS)
+            _move(path, folder / source.OPTIONS)
     except FileNotFoundError:
         return
 
