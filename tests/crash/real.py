@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.settings import EmulatorSettings
@@ -77,6 +78,19 @@ class RealEmulator:
             stderr=subprocess.DEVNULL,
         )
         wait_until(lambda: _answers(self.port), seconds=20, what="the emulator to listen")
+
+    def misbehave(self, **fault: object) -> None:
+        """Script a fault from now on."""
+        self._admin(json.dumps([fault]).encode())
+
+    def has_fired(self) -> bool:
+        """Tell whether any scripted fault has struck."""
+        return any(entry["fired"] for entry in self._admin()["faults"])
+
+    def _admin(self, body: bytes | None = None) -> Any:
+        door = f"http://127.0.0.1:{self.port}/__emulator__/faults"
+        with urllib.request.urlopen(door, data=body, timeout=10) as answer:
+            return json.load(answer)
 
     def stop(self) -> None:
         """Stop it; its books stay."""
@@ -144,17 +158,25 @@ class RealWorld:
         self.lives += 1
         calls = self.root / f"calls-{self.lives}" if trace or injections else None
         prefix = traced(calls, *injections) if calls is not None else []
-        log = self.root / f"log-{self.lives}"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [*prefix, *PYTHON, "run", "--config", str(self.config)],
+        process = self.launch(*prefix)
+        self._follow(process, seconds)
+        return Life(process.returncode, self.log, calls)
+
+    def launch(self, *prefix: str, config: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Start the daemon and leave it running; its log is `log`."""
+        with (self.root / f"log-{self.lives}").open("wb") as sink:
+            return subprocess.Popen(
+                [*prefix, *PYTHON, "run", "--config", str(config or self.config)],
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 start_new_session=True,
             )
-        self._follow(process, seconds)
-        return Life(process.returncode, log.read_text(errors="replace"), calls)
+
+    @property
+    def log(self) -> str:
+        """What the latest life said."""
+        return (self.root / f"log-{self.lives}").read_text(errors="replace")
 
     @property
     def environment(self) -> dict[str, str]:
