@@ -10,13 +10,14 @@ leaves the outcome open leaves the batch in doubt, for reconcile.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.admission import admit, is_oversized
-from orchestrator.domain.batches import LapseReason, Submitting, Unsent, Uploaded
+from orchestrator.domain.batches import LapseReason, Part, Submitting, Unsent, Uploaded
 from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.domain.policy import RetryPolicy, backoff
@@ -39,7 +40,7 @@ from orchestrator.store.journal import Journal
 EXPIRY_MARGIN = timedelta(hours=1)
 MINUTE = 60.0
 NOT_FOUND = 5
-INVALID_ARGUMENT = 3
+NAMED_LINE = re.compile(r"^Error on line \d+: *", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +230,19 @@ class Submit:
             return
         if error.code == 404:
             await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
-        elif error.line is not None or part.count == 1:
-            await self.work.settle_line(folder, part, error.line or 1, error.message)
-        else:
+        elif not await self._settle_culprit(part, folder, error):
             invalid = LapseReason.INVALID
             await self.journal.record(machine.refuse(batch, self.clock.now(), why, invalid))
             return
         await self.journal.record(machine.refuse(batch, self.clock.now(), why))
+
+    async def _settle_culprit(self, part: Part, folder: str, error: Refused) -> bool:
+        """Settle the request at fault as an error; False if nobody knows which of them it is."""
+        line = 1 if part.count == 1 else error.line
+        if line is None:
+            return False
+        words = NAMED_LINE.sub("", error.message)  # counted in what was sent: not the user's line
+        return await self.work.settle_line(folder, part, line, words or error.message)
 
 
 def _is_ready(batch: Unsent) -> bool:
