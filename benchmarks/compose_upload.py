@@ -1,6 +1,6 @@
 """How fast an input file is composed while it is uploaded, against curl with the same bytes ready.
 
-    python benchmarks/compose_upload.py [--megabytes 2000] [--lines 250 2000 50000] [--rounds 3]
+    python -m benchmarks.compose_upload [--megabytes 2000] [--lines 250 2000 50000] [--rounds 3]
                                         [--json FILE]
 
 One server process on loopback reads requests and forgets them. aiohttp sends what a batch's body
@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiohttp import ClientSession, ClientTimeout
-from collect_deliver import MEGABYTE, about, lag, lay_down
 
+from benchmarks.collect_deliver import MEGABYTE, about, lag, lay_down
 from orchestrator.domain.ids import InstallId
 from orchestrator.domain.policy import Limits
 from orchestrator.ports import PlanOrder, part_of
@@ -187,7 +187,9 @@ def main() -> int:
         asyncio.run(serve())
         return 0
     server = subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.compose_upload", "--serve"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     try:
