@@ -2,8 +2,8 @@
 
     python -m benchmarks [--quick] [--only NAME…]
 
-The tables stand between the markers of the document; the plot beside it shows each ratio and its
-floor. `--quick` measures little data, to see that everything runs: it writes nothing.
+The tables stand between the markers of the document; the plot beside it shows each ratio to its
+limit. `--quick` measures little data, to see that everything runs: it writes nothing.
 The exit code is 1 when a floor was missed.
 """
 
