@@ -4,7 +4,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.domain.batches import Kind
 from orchestrator.domain.layout import GENERATION_MAX
@@ -76,15 +84,20 @@ class Gemini(Section):
     call_timeout_seconds: Seconds = 60.0
     transfer_idle_timeout_seconds: Seconds = 120.0
 
-    @model_validator(mode="after")
-    def _check(self) -> "Gemini":
-        scheme, mark, rest = self.base_url.partition("://")
+    @field_validator("base_url")
+    @classmethod
+    def _check_address(cls, url: str) -> str:
+        scheme, mark, rest = url.partition("://")
         host = rest.partition("/")[0]
         local = host.rpartition("@")[2].partition(":")[0] in {"127.0.0.1", "localhost"}
         if not mark or not host or "@" in host or scheme not in {"https", "http"}:
-            raise ValueError("base_url must look like https://HOST[:PORT]")
+            raise ValueError("must look like https://HOST[:PORT]")
         if scheme == "http" and not local:
-            raise ValueError("base_url must be https:// (http:// only to this machine)")
+            raise ValueError("must be https:// (http:// only to this machine)")
+        return url
+
+    @model_validator(mode="after")
+    def _check(self) -> "Gemini":
         if self.api_key and self.api_key_file:
             raise ValueError("has both api_key and api_key_file; keep one of them")
         return self

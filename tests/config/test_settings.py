@@ -67,7 +67,7 @@ def test_lists_and_tables_in_the_environment_are_json():
         ('[profiles.x]\nmodel = "../a"\n', 2, "profiles.x.model must be the id of a model"),
         ('[profiles.x]\nmodle = "a"\n', 2, "[profiles.x] has no key 'modle'; did you mean"),
         ('[pricing."m"]\ninput = 1\n', 1, "pricing.m.as_of is required"),
-        ('[gemini]\nbase_url = "http://example.com"\n', 1, "base_url must be https://"),
+        ('[gemini]\nbase_url = "http://example.com"\n', 2, "gemini.base_url must be https://"),
         ("[polling]\ninterval_min_seconds = 900\n", 1, "interval_min_seconds must not exceed"),
         ("[retry]\nmax_generations = 16\n", 2, "retry.max_generations must be less than"),
     ],
