@@ -145,6 +145,8 @@ class Download:
             _settle(_with_body(outcome, self._transport.hide(bytes(receiver.error.body))))
         if not receiver.items.ended:
             raise call_trouble("download", Failure(Phase.BODY, "an end too soon"))
+        if receiver.items.lists:
+            return  # a list without an item: the service left every answer out, for good
         seen = wire.job(wire.decode(bytes(receiver.items.around)))
         if seen is None or seen.output is None:
             raise Refused(404, "NOT_FOUND", f"{job} has no answers in it")

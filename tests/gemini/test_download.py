@@ -341,6 +341,15 @@ async def test_a_cut_inline_answer_is_unavailable() -> None:
             await gemini.jobs.download(INLINE, MemorySink())
 
 
+async def test_an_empty_list_of_inline_answers_is_an_output() -> None:
+    """A job that left every answer out is over: its output is there, and has no line."""
+    sink = MemorySink()
+    async with scripted(answer(200, inline([]))) as server, client(server.base_url) as gemini:
+        await gemini.jobs.download(INLINE, sink)
+
+    assert sink.content == b""
+
+
 async def test_a_job_without_answers_is_refused() -> None:
     """A job that has no answers in it (yet) says so."""
     reply = answer(200, operation("BATCH_STATE_RUNNING"))
