@@ -62,17 +62,19 @@ def _held(emulator: Emulator) -> dict[tuple[str, bytes, int], list[Held]]:
     """Find for every request (model, body, key) the jobs that hold it, the oldest first."""
     held: dict[tuple[str, bytes, int], list[Held]] = {}
     for job in sorted(emulator.jobs.jobs.values(), key=lambda job: job.number):
-        for ordinal, row in enumerate(read_rows(emulator.place(job.number, "rows"))):
-            fault = job.rules[row.fate - 1].do if 0 < row.fate < OWN_ERROR else ""
-            lost = fault in LOSSES or _is_cut_off(job, ordinal)
+        rows = list(read_rows(emulator.place(job.number, "rows")))
+        faults = [job.rules[row.fate - 1].do if 0 < row.fate < OWN_ERROR else "" for row in rows]
+        shown = [ordinal for ordinal, fault in enumerate(faults) if fault != "row_missing"]
+        for ordinal, (row, fault) in enumerate(zip(rows, faults, strict=True)):
+            lost = fault in LOSSES or _is_cut_off(job, ordinal, last=max(shown, default=-1))
             one = Held(job, emulator.meter.executed(job, ordinal, row), lost)
             held.setdefault((job.model, row.body, row.key), []).append(one)
     return held
 
 
-def _is_cut_off(job: Job, ordinal: int) -> bool:
-    """Tell whether the provider cut this answer off the end of its output."""
-    return job.fate.cut_last_line and (job.fate.shuffle or ordinal == job.count - 1)
+def _is_cut_off(job: Job, ordinal: int, *, last: int) -> bool:
+    """Tell whether the provider cut this answer, the last that it shows, off its output."""
+    return job.fate.cut_last_line and (job.fate.shuffle or ordinal == last)
 
 
 def _paying(holding: list[Held]) -> list[Job]:
