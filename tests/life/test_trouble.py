@@ -92,3 +92,25 @@ def test_a_revoked_key_blocks_until_it_is_restored(status: int):
 
     unknowns = Unknowns(revoked_key_status=status)  # type: ignore[arg-type]
     live(scenario, provider=EmulatorSettings(unknowns=unknowns))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(status: int):
+    """A header that says when to come again is obeyed as the details of an error are."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("told", 3))
+        await town.until(lambda: town.calls("batches.create") == 1, step=1)
+        await town.pass_time(870)
+        assert town.calls("batches.create") == 1
+        await town.until_delivered(within=6 * HOUR)
+        town.judge()
+
+    later = Fault(
+        do="answer",
+        on="batches.create",
+        status=status,
+        headers={"Retry-After": "900"},
+        times=1,
+    )
+    live(scenario, faults=(later,))

@@ -11,7 +11,7 @@ import logging
 import tempfile
 import tomllib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,6 +100,17 @@ def _section(name: str, section: dict[str, Any]) -> str:
     return "".join(lines)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One call that the service answered, and with how many bytes (a stream: 0)."""
+
+    at: float
+    method: str
+    path: str
+    query: dict[str, str]
+    size: int
+
+
 class Town:
     """What a scenario has in its hands."""
 
@@ -117,6 +128,7 @@ class Town:
         self.infos: list[SetInfo] = []
         self.troubles: list[tuple[str, str, str | None]] = []
         self.drops: list[Drop] = []
+        self.asked: list[Asked] = []
         self.life: Life | None = None
         self.lives = 0
         self._main: asyncio.Task[None] | None = None
@@ -132,7 +144,9 @@ class Town:
 
     async def hold(self, scenario: Callable[["Town"], Awaitable[T]]) -> T:
         """Open the provider, start the daemon, play the scenario, close everything."""
-        runner = web.AppRunner(create_app(self.emulator), access_log=None)
+        app = create_app(self.emulator)
+        app.on_response_prepare.append(self._overhear)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         host, _, port = ADDRESS.partition(":")
         await web.TCPSite(runner, host, int(port)).start()
@@ -303,6 +317,12 @@ class Town:
 
     def _troubled(self, kind: str, subject: str, why: str | None) -> None:
         self.troubles.append((kind, subject, why))
+
+    async def _overhear(self, request: web.Request, answer: web.StreamResponse) -> None:
+        at = self.loop.time()
+        body = answer.body if isinstance(answer, web.Response) else None
+        size = len(body) if isinstance(body, bytes) else 0
+        self.asked.append(Asked(at, request.method, request.path, dict(request.query), size))
 
     def _hear(self, recorded: Recorded) -> None:
         self.infos += [one.info for one in recorded.received]
