@@ -15,6 +15,14 @@ from orchestrator.domain.batches import BATCH_EDGES
 from tests.simulation.weather import fair, foul
 from tests.simulation.world import Outcome, live_through
 
+NOT_REACHED = {
+    "planned>lapsed": "only when a set is cancelled; no operator lives in these worlds",
+    "uploaded>lapsed": "only when a set is cancelled",
+    "submitted>lapsed": "only by the operator's word that a job has vanished",
+    "uploaded>planned": "an uploaded file expires after two days; worlds are calmer by then",
+    "uploaded>uploaded": "a create waits longer at the provider than these small worlds make it",
+}
+
 
 @dataclass
 class Sum:
@@ -39,7 +47,8 @@ class Sum:
 
     def never(self) -> list[str]:
         """Name the edges of the batch machine that no world went along."""
-        return sorted(f"{a}>{b}" for a, b in BATCH_EDGES if not self.edges[f"{a}>{b}"])
+        edges = {f"{a}>{b}" for a, b in BATCH_EDGES}
+        return sorted(edge for edge in edges - NOT_REACHED.keys() if not self.edges[edge])
 
 
 def replay(seed: int) -> str:

@@ -11,11 +11,16 @@ import sys
 
 import pytest
 
-from tests.simulation.soak import replay
+from tests.simulation.soak import Sum, one, replay
 from tests.simulation.weather import fair, foul
 from tests.simulation.world import live_through
 
-SEEDS = range(int(os.environ.get("ORCHESTRATOR_TEST_WORLDS", "40")))
+SEEDS = range(int(os.environ.get("ORCHESTRATOR_TEST_WORLDS", "50")))
+REACHING = range(1000, 1060)
+REASONS = (
+    *("lapsed absent", "lapsed cancelled", "lapsed expired", "lapsed failed", "lapsed invalid"),
+    *("submitting sending", "submitting in_doubt", "submitting fenced"),
+)
 
 
 def test_a_fair_world_costs_what_it_must() -> None:
@@ -26,6 +31,20 @@ def test_a_fair_world_costs_what_it_must() -> None:
     assert outcome.books is not None
     assert outcome.books.requests == outcome.books.executed == 14
     assert outcome.books.jobs == 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_together_the_worlds_reach_everything() -> None:
+    """Every edge of the batch machine but those that are named with their reason is gone along."""
+    total = Sum()
+    for seed in REACHING:
+        total.add(*one(seed))
+        if not total.never() and not set(REASONS) - total.reasons.keys():
+            break
+
+    assert total.never() == []
+    assert set(REASONS) - total.reasons.keys() == set()
 
 
 @pytest.mark.slow
