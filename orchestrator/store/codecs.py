@@ -53,8 +53,8 @@ BATCH_STATE_COLUMNS = (
 )
 BATCH_COLUMNS = ("set_id", "requests", "state", *PART_COLUMNS, *BATCH_STATE_COLUMNS)
 SET_STATE_COLUMNS = (
-    *("outbox", "batch_bytes_max", "finished_at", "answered", "failed", "summary_sha256"),
-    "reason",
+    *("outbox", "answered_from", "run"),  # of an open set: rehomed, or run for itself
+    *("batch_bytes_max", "finished_at", "answered", "failed", "summary_sha256", "reason"),
 )
 SET_COLUMNS = tuple(dict.fromkeys((*INFO_COLUMNS, "state", *SET_STATE_COLUMNS)))
 

@@ -120,15 +120,17 @@ WALLS = (
         "request_sets_info",
         "request_sets",
         "id name profile project kind model folder fingerprint content content_bytes requests"
-        " flawed tokens priority run options received_at",
+        " flawed tokens priority options received_at",
         "what was accepted never changes",
     ),
     Wall(
         "request_sets_source",
         "request_sets",
-        "BEFORE UPDATE OF answered_from",
-        "COALESCE(NEW.answered_from, '') <> COALESCE(OLD.answered_from, '')",
-        "who answers a set never changes",
+        "BEFORE UPDATE OF answered_from, run",
+        "(COALESCE(NEW.answered_from, '') <> COALESCE(OLD.answered_from, '')"
+        " OR NEW.run <> OLD.run)"
+        " AND (OLD.answered_from IS NULL OR NEW.answered_from IS NOT NULL)",
+        "a copy may only come to be run for itself",
     ),
     Wall(
         "request_sets_keep",
