@@ -38,6 +38,10 @@ from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
 EXPIRY_MARGIN = timedelta(hours=1)
+REFUSALS_MAX = 40  # halving a million requests down to the one at fault takes some twenty
+UPLOADS_REFUSED_MAX = 8
+FILE_REFUSED = "refused: the input file was not accepted, again and again"
+MEND = "mend the lines and drop them again, or `orchestrator resume` to go on as it is"
 MINUTE = 60.0
 NOT_FOUND = 5
 NAMED_LINE = re.compile(r"^Error on line \d+: *", re.IGNORECASE)
@@ -224,17 +228,29 @@ class Submit:
         if error.code == 403 and isinstance(batch.origin, Uploaded):
             back = machine.withdraw(batch, self.clock.now(), why)
             assert isinstance(back.after, Uploaded), "a file batch goes back to its file"
-            again = self.clock.now() + backoff(self.retry, 1, self.ids.jitter())
-            await self.journal.record(back, machine.forget(back.after, again, why))
+            wait = backoff(self.retry, back.after.upload, self.ids.jitter())
+            await self.journal.record(
+                back, machine.forget(back.after, self.clock.now() + wait, why)
+            )
             await self.work.unmark_sent(folder, part.token)
+            if back.after.upload % UPLOADS_REFUSED_MAX == 0:
+                await self.project.hold(part.request_set, f"{FILE_REFUSED}: {why}; {MEND}")
             return
         if error.code == 404:
             await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
         elif not await self._settle_culprit(part, folder, error):
             invalid = LapseReason.INVALID
             await self.journal.record(machine.refuse(batch, self.clock.now(), why, invalid))
-            return
-        await self.journal.record(machine.refuse(batch, self.clock.now(), why))
+        else:
+            await self.journal.record(machine.refuse(batch, self.clock.now(), why))
+        await self._mind_the_refusals(part, error)
+
+    async def _mind_the_refusals(self, part: Part, error: Refused) -> None:
+        """A mistake in every line costs nothing but would be worked off line by line, for ever."""
+        refused = await self.journal.read(questions.refusals, part.request_set)
+        if refused % REFUSALS_MAX == 0:
+            why = f"refused: {refused} creates of this set, the last with {error.message!r}"
+            await self.project.hold(part.request_set, f"{why}; {MEND}")
 
     async def _settle_culprit(self, part: Part, folder: str, error: Refused) -> bool:
         """Settle the request at fault as an error; False if nobody knows which of them it is."""

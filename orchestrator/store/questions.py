@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, exists, func, select
 
-from orchestrator.domain.batches import Part
+from orchestrator.domain.batches import LapseReason, Part
 from orchestrator.domain.ids import (
     FileName,
     IdempotencyKey,
@@ -151,3 +151,10 @@ def in_flight(tx: Tx, set_id: SetId | None) -> list[Part]:
     if set_id is not None:
         query = query.where(batches.c.set_id == set_id)
     return [batch_value(row).part for row in tx.execute(query).mappings()]
+
+
+def refusals(tx: Tx, set_id: SetId) -> int:
+    """Return how many batches of a set the service has refused at their creates."""
+    refused = batches.c.reason.in_([LapseReason.REFUSED.value, LapseReason.INVALID.value])
+    query = select(func.count()).where(batches.c.set_id == set_id, refused)
+    return int(tx.execute(query).scalar_one())

@@ -267,6 +267,9 @@ class Stuck:
 
     transact = read
 
+    async def vacuum(self):
+        await asyncio.Event().wait()
+
 
 async def test_the_status_is_told_while_the_ledger_does_not_answer(short, clock, make):
     """What memory holds is answered at once; what only the ledger has is a 503 with a retry."""
