@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from orchestrator.emulator.settings import EmulatorSettings, Quotas
+from orchestrator.store import request_sets as set_rows
 from tests.life.town import DAY, HOUR, KEY, Drop, Fault, Town, live
 
 FLASH, PRO, STALLED = "gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.0-flash"
@@ -51,20 +52,26 @@ async def _week(town: Town, count: int, chance: Random) -> None:
     faults = town.emulator.faults
     rows = Fault(do="row_error", code=13, message="internal", rows=0.05)
     drops = _sets(count, chance)
+    quarters = [drops[number::4] for number in range(4)]
     faults.add([rows])
-    town.drop(*drops[: count // 2])
+    town.drop(*quarters[0])
     await town.pass_time(6 * HOUR)
-    faults.add([Fault(do="expire", probability=0.3, times=8)])
+    faults.add([Fault(do="expire", probability=0.8, times=8)])
     faults.add([Fault(do="stuck", model=STALLED, probability=0.5, times=4)])
-    town.drop(*drops[count // 2 :])
+    town.drop(*quarters[1])
     await town.pass_time(18 * HOUR)
     faults.add([Fault(do="quota")])  # a day of it
+    town.drop(*quarters[2])
     await town.pass_time(DAY)
+    assert _refused(town, 429) > 0
     faults.clear()
     faults.add([rows])
     await town.pass_time(6 * HOUR)
     town.emulator.revoke(KEY)
+    town.drop(*quarters[3])
     await town.pass_time(8 * HOUR)
+    assert _refused(town, 400) + _refused(town, 403) > 0
+    assert await town.read(set_rows.open_sets)
     await town.restart()
     await town.pass_time(4 * HOUR)
     town.emulator.restore(KEY)
@@ -73,6 +80,13 @@ async def _week(town: Town, count: int, chance: Random) -> None:
     town.judge()
     expected = sum(drop.count for drop in drops)
     assert sum(town.summary(drop.name)["requests"] for drop in drops) == expected
+    assert sum(job.row_errors for job in town.jobs) > 0
+    assert [job for job in town.jobs if job.state.endswith("EXPIRED")]
+
+
+def _refused(town: Town, status: int) -> int:
+    counts = town.emulator.calls.counts
+    return sum(number for name, number in counts.items() if name.endswith(f"\x1f{status}"))
 
 
 @pytest.mark.soak
