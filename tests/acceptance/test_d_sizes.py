@@ -130,10 +130,6 @@ def test_d20_the_same_content_again_is_answered_from_the_first_run(tmp_path):
         assert len(one.jobs) == jobs + 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the ledger keeps no change of answered_from, so such a set waits for ever",
-)
 def test_d20_a_drop_whose_first_run_was_tidied_away_is_run_for_itself(home):
     """When the first run's answers are gone by retention, the same content is run again."""
     data = line("tidied", "content of a tidied run")
