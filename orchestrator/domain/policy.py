@@ -107,3 +107,14 @@ def next_look(policy: PollPolicy, youngest: timedelta, jitter: float) -> timedel
     """Return the wait until the next look when the youngest live job has this age."""
     wait = min(max(youngest / 10, policy.interval_min), policy.interval_max)
     return wait * (0.9 + jitter / 5)
+
+
+def slowness(model: str, age: timedelta, poll: PollPolicy) -> str | None:
+    """Say in words that the oldest job of a model is late, None while it is not."""
+    hours = age.total_seconds() / 3600
+    target = TURNAROUND_TARGET.total_seconds() / 3600
+    if age > poll.stuck_after:
+        return f"the oldest job of {model} is {hours:.0f} h old and seems stuck, not only slow"
+    if age > TURNAROUND_TARGET:
+        return f"the oldest job of {model} is {hours:.0f} h old, the service aims at {target:.0f} h"
+    return None

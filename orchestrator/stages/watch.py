@@ -13,11 +13,11 @@ from orchestrator.domain.batches import Lapsed, Planned, Submitted, Submitting, 
 from orchestrator.domain.ids import IdempotencyKey, InstallId, JobName, SetId
 from orchestrator.domain.jobs import Gone, JobSnapshot, JobState, Scan, has_ended
 from orchestrator.domain.policy import (
-    TURNAROUND_TARGET,
     PollPolicy,
     RetryPolicy,
     backoff,
     next_look,
+    slowness,
 )
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
 from orchestrator.store import (
@@ -181,7 +181,7 @@ class Watch:
         for model in self.memory.slow - oldest.keys():
             self.project.report("slow", model, None)
         for model, age in oldest.items():
-            self.project.report("slow", model, _slowness(model, age, self.poll))
+            self.project.report("slow", model, slowness(model, age, self.poll))
         self.memory.slow = set(oldest)
 
     async def _give_up(self, row: Submitted) -> None:
@@ -291,13 +291,3 @@ class Watch:
                 await self.jobs.cancel(job.name)
             except Unavailable:
                 self.memory.twins.discard(job.name)  # again at the next look
-
-
-def _slowness(model: str, age: timedelta, poll: PollPolicy) -> str | None:
-    hours = age.total_seconds() / 3600
-    target = TURNAROUND_TARGET.total_seconds() / 3600
-    if age > poll.stuck_after:
-        return f"the oldest job of {model} is {hours:.0f} h old and seems stuck, not only slow"
-    if age > TURNAROUND_TARGET:
-        return f"the oldest job of {model} is {hours:.0f} h old, the service aims at {target:.0f} h"
-    return None
