@@ -1,0 +1,144 @@
+"""What surrounds the stages: time, chance, the account they work for, and who is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from orchestrator.domain.batches import Part, Usage
+from orchestrator.domain.evidence import Evidence
+from orchestrator.domain.ids import (
+    IdempotencyKey,
+    SetId,
+)
+from orchestrator.domain.jobs import Scan
+from orchestrator.domain.policy import Limits
+from orchestrator.ports.trouble import Blocked
+
+
+class Clock(Protocol):
+    """Two clocks: one to show, one to wait by."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware UTC: for display and for slack of hours."""
+
+    def elapsed(self) -> float:
+        """Return seconds on a clock that never jumps and goes on through suspend."""
+
+    async def sleep(self, duration: timedelta) -> None: ...
+
+
+class Ids(Protocol):
+    """The only source of chance."""
+
+    def jitter(self) -> float:
+        """Return a number in [0, 1)."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What submissions remember within one life; a restart begins anew, which only waits longer.
+
+    `now` are the creates under way; `failures` counts refusals to serve in a row; `fresh_after`
+    tells since when a scan is due before a create may be repeated; `doubtful` and `fenced` when
+    (elapsed seconds) a doubt and its fence began; `rests` by model how often in a row the provider
+    had no room for it, and until when (elapsed seconds) it is left alone.
+    """
+
+    now: set[IdempotencyKey] = field(default_factory=set)
+    failures: dict[IdempotencyKey, int] = field(default_factory=dict)
+    fresh_after: dict[IdempotencyKey, float] = field(default_factory=dict)
+    doubtful: dict[IdempotencyKey, float] = field(default_factory=dict)
+    fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
+    next_create: float = 0.0
+    rests: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def rest(self, model: str, now: float, patience: Callable[[int], timedelta]) -> None:
+        """Send nothing for a model for a while: `patience` says how long after n times in a row.
+
+        Refusals of creates that were under way together are one time.
+        """
+        times, until = self.rests.get(model, (0, now))
+        if until <= now:
+            times += 1
+        self.rests[model] = times, max(until, now + patience(times).total_seconds())
+
+    def is_resting(self, model: str, now: float) -> bool:
+        """Tell whether nothing is to be sent for a model now."""
+        return model in self.rests and self.rests[model][1] > now
+
+
+class Project(Protocol):
+    """The present condition of one account, shared by the stages and told by the daemon.
+
+    What it says is advice and patience; what must hold is guarded by the ledger.
+    """
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the job lists of this life prove."""
+
+    @property
+    def sending(self) -> "Sending":
+        """What creates are under way in this life."""
+
+    def obstacle(self) -> str | None:
+        """Tell why nothing new may start at the provider now, None if it may."""
+
+    def limits(self) -> Limits:
+        """Return what the project may hold."""
+
+    def token_limit(self, model: str) -> int | None:
+        """Return the present limit of enqueued tokens of a model, None where none is known."""
+
+    def others(self) -> int:
+        """Return how many active jobs of the project are not ours."""
+
+    def look_at(self, when: float) -> None:
+        """Ask for a scan of the job list at this time (elapsed seconds) at the latest."""
+
+    def next_scan(self) -> float:
+        """Return when (elapsed seconds) the next scan is due."""
+
+    def scanned(self, wait: timedelta | None) -> None:
+        """Note that a scan was made; the next is due after `wait`, None for as seldom as may be."""
+
+    def backed_off(self, wait: timedelta) -> None:
+        """Note that a scan failed: nobody's wish brings the next one earlier."""
+
+    def saw(self, scan: Scan) -> None:
+        """Note what a scan showed: states, and what others run."""
+
+    async def afford(self, part: Part) -> str | None:
+        """Tell which cap on cost this batch would break, None if it may be paid."""
+
+    async def price(self, part: Part, usage: Usage) -> int | None:
+        """Return what this usage costs in millionths of a US dollar, None if no price is set."""
+
+    async def block(self, blocked: Blocked, call: str) -> None:
+        """Stop all submissions: this call was refused until the remedy was followed.
+
+        From time to time one more try is let through, so that it goes on by itself.
+        """
+
+    async def accepted(self, call: str) -> None:
+        """Note that this call is served (again); a create that is served ends every block."""
+
+    async def ease(self, part: Part) -> None:
+        """Ask for less of its model from now on: this batch was too much."""
+
+    async def hold(self, request_set: SetId, why: str) -> None:
+        """Start nothing new for a set until the operator has spoken; `why` says what to do."""
+
+    def report(self, kind: str, subject: str, why: str | None) -> None:
+        """Show that something needs a look, as long as it lasts; None when it is well again."""
+
+    async def book(self, kind: str, part: Part | None, detail: str) -> None:
+        """Book an incident with its probable cost."""
+
+
+class Notifier(Protocol):
+    """Tells the operator's own programs."""
+
+    async def send(self, number: int, kind: str, body: str) -> None:
+        """Hand over one notice (JSON text). Raises Unavailable when it was not taken."""
