@@ -52,6 +52,7 @@ PROOFS := tests/simulation tests/model tests/planted tests/crash tests/power
 
 .PHONY: unit
 unit: $(VENV)/.dev  ## Every room by itself, with branch coverage
+	@$(BIN)/python -m compileall -q orchestrator tests
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -q -n $(JOBS) -m "not soak" tests $(PROOFS:%=--ignore=%)
 
