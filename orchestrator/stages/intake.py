@@ -77,6 +77,7 @@ class Intake:
     busy: set[str] = field(default_factory=set)
     fitting: set[tuple[str, str]] = field(default_factory=set)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    naming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self) -> Sequence[Drop | Claim]:
         """Return claims that were not carried to their end, then complete drops."""
@@ -128,17 +129,19 @@ class Intake:
             await self._judge(stored.value, claim)
 
     async def _receive(self, claim: Claim) -> None:
-        received = await self._read(claim)
-        await self.journal.receive(received)
-        await self._judge(received, claim)
-
-    async def _read(self, claim: Claim) -> Received:
         choice, problem = self._chosen(claim)
         report = UNREAD
         if claim.trouble is None and problem is None:
             report = await self.work.index(claim, _order(choice, self))
+        async with self.naming:  # of two drops alike, the second meets the first's row
+            received = await self._registered(claim, choice, report)
+            await self.journal.receive(received)
+        await self._judge(received, claim)
+
+    async def _registered(self, claim: Claim, choice: Choice, report: IndexReport) -> Received:
+        what = report.content or ContentHash(claim.folder)  # what was not read is like no other
         print_ = choice.idempotency_key or ids.fingerprint(
-            report.content, choice.model, choice.kind, choice.canonical
+            what, choice.model, choice.kind, choice.canonical
         )
         named = await self.journal.read(_name, self.install, claim, choice, report, print_)
         await self.work.name_run(claim, named.run, named.copy)
@@ -226,6 +229,9 @@ def _name(
     reused = first if _can_answer(first) and choice.duplicate_set == "reuse" else None
     run, copy = claim.run, claim.copy
     full_name = f"{claim.profile}/{claim.name}"
+    own_run = reused is None and run >= 0
+    if own_run and questions.is_run_of_another(tx, Fingerprint(print_), run, claim.folder):
+        run = -1  # named before a crash, and taken since: nothing was sent under that name
     if run < 0:
         run = (
             set_rows.next_run(tx, Fingerprint(print_)) if reused is None else reused.value.info.run

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, exists, func, select
 from orchestrator.domain.batches import LapseReason, Part
 from orchestrator.domain.ids import (
     FileName,
+    Fingerprint,
     IdempotencyKey,
     JobName,
     Ordinal,
@@ -158,3 +159,10 @@ def refusals(tx: Tx, set_id: SetId) -> int:
     refused = batches.c.reason.in_([LapseReason.REFUSED.value, LapseReason.INVALID.value])
     query = select(func.count()).where(batches.c.set_id == set_id, refused)
     return int(tx.execute(query).scalar_one())
+
+
+def is_run_of_another(tx: Tx, fingerprint: Fingerprint, run: int, folder_: str) -> bool:
+    """Tell whether a set of another folder is this run of a drop."""
+    same = (sets.c.fingerprint == fingerprint) & (sets.c.run == run)
+    other = sets.c.answered_from.is_(None) & (sets.c.folder != folder_)
+    return bool(tx.scalar(select(exists().where(same, other))))
