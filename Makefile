@@ -52,7 +52,7 @@ layers: $(VENV)/.dev  ## Which room may import which, by import-linter
 # is run once more, alone. What fails then has failed.
 AGAIN = { echo "once more, one by one:"; $(BIN)/pytest -q -m "not soak" --last-failed --last-failed-no-failures none; }
 
-PROOFS := tests/simulation tests/model tests/planted tests/crash tests/power
+PROOFS := tests/simulation tests/model tests/planted tests/crash tests/power tests/acceptance
 
 .PHONY: unit
 unit: $(VENV)/.dev  ## Every room by itself, with branch coverage
