@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from orchestrator.daemon.bells import Bells
-from orchestrator.daemon.project import OneProject, Policies
+from orchestrator.daemon.project import RECOVER_EVERY, OneProject, Policies
 from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
@@ -39,7 +39,6 @@ log = structlog.get_logger()
 DRAIN = timedelta(seconds=7)
 CRASHES_MAX = 3
 FAIL_STOP = frozenset({errno.EIO, errno.EROFS})
-RECOVER_EVERY = timedelta(minutes=10)
 DOUBT_LOOK = timedelta(minutes=1)
 UPLOADS_MAX = 3
 CREATES_MAX = 4
