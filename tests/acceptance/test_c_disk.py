@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 PAGE = 4096
 IS_ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can mount a small disk")
-SPARE = f"{DEFAULTS}[service]\nmin_free_bytes = 1000000\n"
+SPARE = f"{DEFAULTS}[service]\nmin_free_bytes = 20_000_000\n"
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def test_c1_c5_a_full_disk_pauses_and_space_goes_on_by_itself(tmp_path):
         under_way.put(one.inbox)
         one.until(lambda: one.events("batch.submitted"), "the job")
         later.put(one.inbox)
-        ballast = fill(one.state, 200_000)
+        ballast = fill(one.state, leave=10_000_000)
         one.drop("waits.jsonl", line("w"))
         full = one.until(
             lambda: [c for c in one.status()["conditions"] if "free" in c["message"]], "a word"
