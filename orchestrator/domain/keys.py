@@ -19,7 +19,7 @@ def hash_rows(rows: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np
     """Return the hashes of keys that lie in rows of a multiple of 8 bytes, filled up with zeros."""
     words = rows.view(np.uint64)
     hashes = lengths.astype(np.uint64) * np.uint64(_LENGTH)
-    for i in range(-(-int(lengths.max(initial=0)) // 8)):
+    for i in range(-(-int(np.max(lengths, initial=0)) // 8)):
         mixed = (hashes ^ words[:, i]) * np.uint64(_WORD)
         mixed ^= mixed >> np.uint64(32)
         hashes = np.where(lengths > 8 * i, mixed, hashes)

@@ -42,7 +42,7 @@ class Suspects:
         found = [
             self._broken(block, at)
             for at in range(0, block.size, BITE_BYTES)
-            if block[max(0, at - 3) : at + BITE_BYTES].max() >= 0x80
+            if np.max(block[max(0, at - 3) : at + BITE_BYTES]) >= 0x80
         ]
         if block[-1] >= 0x80:
             found.append(np.array([block.size - 1]))

@@ -210,7 +210,7 @@ def bare_requests(padded: Bytes, size: int, lines: Lines, spans: Spans) -> memor
     framed = ahead > 0
     words = _words(padded)
     starts_framed, ahead_framed = starts[framed], ahead[framed]
-    for step in range(0, int(ahead.max(initial=0)), 8):
+    for step in range(0, int(np.max(ahead, initial=0)), 8):
         words[starts_framed + np.minimum(step, ahead_framed - 8)] = _BLANKS
     padded[spans.stops[ok][framed]] = SPACE
     padded[: lines.starts[0]] = SPACE  # a byte order mark

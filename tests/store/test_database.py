@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -154,8 +155,11 @@ async def test_nobody_else_opens_a_ledger_in_use(either: Either, url: str) -> No
     """A second one is refused in plain words, and the first goes on unharmed."""
     with pytest.raises(LedgerBusy, match="another process holds it; stop the daemon"):
         await InlineDatabase.open(url, migrations=MIGRATIONS, now=NOW)
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        sqlite3.connect(file_at(url), timeout=0).execute("SELECT 1 FROM lives")
+    with (
+        closing(sqlite3.connect(file_at(url), timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("SELECT 1 FROM lives")
 
     await either.transact(book, "still here")
 
