@@ -7,6 +7,7 @@ what the callers raise. Errors of a receiver (a full disk under a download) pass
 
 import errno
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, TypeAlias
@@ -93,17 +94,17 @@ class Transport:
         self._observe = observe or unobserved
         self._fresh: aiohttp.ClientSession | None = None
         self._shared: aiohttp.ClientSession | None = None
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._fresh = self._session(Pool(fresh=True, connections_max=0))
+        fresh = Pool(fresh=True, connections_max=0)
         shared = Pool(fresh=False, connections_max=self.service.connections_max)
-        self._shared = self._session(shared)
+        self._fresh = await self._open.enter_async_context(self._session(fresh))
+        self._shared = await self._open.enter_async_context(self._session(shared))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for session in (self._fresh, self._shared):
-            if session is not None:
-                await session.close()
+        await self._open.aclose()
 
     def account_key(self) -> str:
         """Return the present key to tell accounts apart by; "" if there is none."""
