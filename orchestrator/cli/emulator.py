@@ -135,8 +135,10 @@ async def _listen(provider: "Emulator", options: Options) -> None:
     import signal
 
     from orchestrator.emulator import serving
+    from orchestrator.emulator.allocator import keep_freed_memory
     from orchestrator.emulator.server import log_to_stderr
 
+    keep_freed_memory()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

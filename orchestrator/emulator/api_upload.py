@@ -8,7 +8,7 @@ from orchestrator.emulator import faults, one_shot
 from orchestrator.emulator.bodies import pick
 from orchestrator.emulator.context import Context, refused
 from orchestrator.emulator.file import Session
-from orchestrator.emulator.receiving import receive, rehash
+from orchestrator.emulator.receiving import follower, receive
 from orchestrator.emulator.refusals import Refusal, invalid
 from orchestrator.emulator.uploaded import (
     STATUS,
@@ -177,10 +177,9 @@ def _out_of_step(
 
 
 async def _finish(context: Context, session: Session) -> web.StreamResponse:
-    if session.digest is None:
-        session.digest = await rehash(context, session)
+    sha256 = await follower(context, session).hexdigest(session.received)
     try:
-        file = context.emulator.files.finish(session, await session.digest.hexdigest())
+        file = context.emulator.files.finish(session, sha256)
     except Refusal as refusal:
         context.emulator.files.cancel(session)
         answer = refused(refusal)

@@ -1,8 +1,10 @@
-"""Takes the bytes of an upload: to the part file and through SHA-256, keeping what is committed
-when a connection is cut.
+"""Takes the bytes of an upload: to the part file at once, and through SHA-256 behind it, keeping
+what is committed when a connection is cut.
 
-Hashing is what an upload waits for. It is done in place, so that nothing depends on threads; with
-`hash_in_thread` (which the command sets) big uploads are hashed beside the event loop instead.
+Hashing is what an upload waits for. It reads the part file, never the network's pieces, so that it
+may lag as far as it likes at no cost of memory. It is done in place, so that nothing depends on
+threads; with `hash_in_thread` (which the command sets) big uploads are hashed beside the event
+loop instead, and only the answer that bears the digest waits for it.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import hashlib
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from pathlib import Path
 
 from aiohttp import web
 
@@ -18,92 +20,80 @@ from orchestrator.emulator import faults
 from orchestrator.emulator.context import Context
 from orchestrator.emulator.file import Session
 
-REHASH_BYTES = 1 << 20
-BATCH_BYTES = 4 << 20
-BATCHES_MAX = 8
-THREAD_BYTES_MIN = 4 << 20
+STEP_BYTES = 1 << 18
+RUN_BYTES = 2 << 20
+RUNS_MAX = 4
 
 
-class Hasher(Protocol):
-    """Takes bytes in order and says their SHA-256 at the end."""
+class Follower:
+    """The SHA-256 of a part file, some way behind the bytes that are committed to it.
 
-    async def update(self, piece: bytes) -> None:
-        """Take a piece."""
+    A follower is of no use any more when the part was cut back: a new one starts over.
+    """
 
-    async def hexdigest(self) -> str:
-        """Say the digest of all pieces."""
-
-
-class InPlace:
-    """Hashes where it stands."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-
-    async def update(self, piece: bytes) -> None:
-        """Take a piece."""
-        self._digest.update(piece)
-
-    async def hexdigest(self) -> str:
-        """Say the digest of all pieces."""
-        return self._digest.hexdigest()
-
-
-class Beside:
-    """Hashes in one thread of its own, a bounded number of batches behind."""
-
-    def __init__(self, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, part: Path, threads: ThreadPoolExecutor | None) -> None:
+        self._part = part
         self._threads = threads
         self._digest = hashlib.sha256()
-        self._batch: list[bytes] = []
-        self._size = 0
-        self._running: deque[Future[None]] = deque()
+        self._at = 0
+        self._runs: deque[Future[None]] = deque()
 
-    async def update(self, piece: bytes) -> None:
-        """Take a piece; waits only when hashing has fallen too far behind."""
-        self._batch.append(piece)
-        self._size += len(piece)
-        if self._size >= BATCH_BYTES:
-            self._send()
-            await self._keep_up()
+    async def follow(self, committed: int) -> None:
+        """Hash up to about `committed` bytes of the part. Waits when the thread has fallen far
+        behind: then it needs the processor more than the network does.
+        """
+        while committed - self._at >= RUN_BYTES:
+            await self._run(RUN_BYTES)
 
-    async def hexdigest(self) -> str:
-        """Say the digest of all pieces."""
-        self._send()
-        while self._running:
-            await asyncio.wrap_future(self._running.popleft())
+    async def hexdigest(self, size: int) -> str:
+        """Say the digest of all `size` bytes."""
+        await self.follow(size)
+        while self._runs:
+            await asyncio.wrap_future(self._runs.popleft())
+        self._take(self._at, size - self._at)
+        self._at = size
         return self._digest.hexdigest()
 
-    async def _keep_up(self) -> None:
-        """Forget what is hashed; wait only for what is too far behind, for a wait is dear."""
-        while self._running and self._running[0].done():
-            self._running.popleft().result()
-        while len(self._running) > BATCHES_MAX:
-            await asyncio.wrap_future(self._running.popleft())
+    async def _run(self, size: int) -> None:
+        at, self._at = self._at, self._at + size
+        if self._threads is None:
+            self._take(at, size)
+            await asyncio.sleep(0)
+            return
+        self._runs.append(self._threads.submit(self._take, at, size))
+        while self._runs[0].done():
+            self._runs.popleft().result()
+            if not self._runs:
+                return
+        if len(self._runs) > RUNS_MAX:
+            await asyncio.wrap_future(self._runs.popleft())
 
-    def _send(self) -> None:
-        batch, self._batch, self._size = self._batch, [], 0
-        if batch:
-            self._running.append(self._threads.submit(self._take, batch))
+    def _take(self, at: int, size: int) -> None:
+        """Hash a range, in one small buffer that stays in the processor's cache."""
+        step = memoryview(bytearray(min(size, STEP_BYTES)))
+        fd = os.open(self._part, os.O_RDONLY)
+        try:
+            while size:
+                taken = os.preadv(fd, [step[: min(size, STEP_BYTES)]], at)
+                if taken == 0:
+                    return
+                self._digest.update(step[:taken])
+                at, size = at + taken, size - taken
+        finally:
+            os.close(fd)
 
-    def _take(self, batch: list[bytes]) -> None:
-        for piece in batch:
-            self._digest.update(piece)
 
-
-def hasher(context: Context) -> Hasher:
-    """Choose how an upload is hashed."""
-    threads = context.emulator.threads
-    length = context.request.content_length
-    if threads is not None and (length is None or length >= THREAD_BYTES_MIN):
-        return Beside(threads)
-    return InPlace()
+def follower(context: Context, session: Session) -> Follower:
+    """Follow a session's part file, from its beginning after a cut or a restart."""
+    if session.digest is None:
+        part = context.emulator.files.part(session)
+        session.digest = Follower(part, context.emulator.threads)
+    found: Follower = session.digest
+    return found
 
 
 async def receive(context: Context, session: Session) -> bool:
     """Take a call's body; False when it was cut before its end, or taken over by another call."""
-    if session.digest is None:
-        session.digest = await rehash(context, session)
     cut = faults.of(context.fired, "cut_request")
     limit = session.received + cut.bytes if cut is not None else None
     part = context.emulator.files.part(session)
@@ -120,14 +110,14 @@ async def receive(context: Context, session: Session) -> bool:
 
 
 async def _copy(context: Context, session: Session, fd: int, limit: int | None) -> bool:
-    turn, digest = session.turn, session.digest
+    turn, digest = session.turn, follower(context, session)
     async for piece, _ in context.request.content.iter_chunks():
         if session.turn != turn:
             return False
         taken = piece if limit is None else piece[: limit - session.received]
-        os.write(fd, taken)
-        await digest.update(taken)
+        _write(fd, taken)
         session.received += len(taken)
+        await digest.follow(session.received)
         if limit is not None and session.received >= limit:
             if context.request.transport is not None:
                 context.request.transport.abort()
@@ -135,12 +125,8 @@ async def _copy(context: Context, session: Session, fd: int, limit: int | None) 
     return True
 
 
-async def rehash(context: Context, session: Session) -> Hasher:
-    """Hash again what is committed, after a cut or a restart."""
-    digest = hasher(context)
-    if session.received:
-        with context.emulator.files.part(session).open("rb") as held:
-            while block := held.read(REHASH_BYTES):
-                await digest.update(block)
-                await asyncio.sleep(0)
-    return digest
+def _write(fd: int, piece: bytes) -> None:
+    """Write a whole piece; a full disk is an error, not a shorter file."""
+    written = os.write(fd, piece)
+    while written < len(piece):
+        written += os.write(fd, piece[written:])
