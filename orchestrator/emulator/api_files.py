@@ -8,7 +8,7 @@ from aiohttp import web
 
 from orchestrator.emulator import bodies, faults
 from orchestrator.emulator.clock import http_date, stamp_micros
-from orchestrator.emulator.context import Context, page_token
+from orchestrator.emulator.context import ALT_SVC, Context, page_token
 from orchestrator.emulator.job import Job
 from orchestrator.emulator.refusals import Refusal, entity_not_found, forbidden_file, invalid
 
@@ -190,6 +190,7 @@ def _head(context: Context, job: Job) -> web.StreamResponse:
     answer.headers["X-GUploader-UploadID"] = "AJRbA5" + dice.letters(58, "download", job.id)
     for name in ("Origin", "X-Origin", "Referer"):
         answer.headers.add("Vary", name)
+    answer.headers["Alt-Svc"] = ALT_SVC
     answer.headers["Expires"] = http_date(clock.wall())
     answer.headers["Content-Type"] = "application/jsonl"
     answer.headers["Content-Disposition"] = "attachment"

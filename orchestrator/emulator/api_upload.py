@@ -78,7 +78,22 @@ def start(context: Context) -> web.StreamResponse:
     )
     for name in ("Origin", "X-Origin", "Referer"):
         answer.headers.add("X-Goog-Upload-Header-Vary", name)
+    answer.headers.update(_internals(context.version, session.number))
     return answer
+
+
+def _internals(version: str, number: int) -> dict[str, str]:
+    """What the upload server lets slip of its own affairs in every recording."""
+    method = f"google.ai.generativelanguage.{version}.FileService.CreateFile"
+    internals = {
+        "Backends": f"unix:/tmp/esfbackend.{number}",
+        "ESF-Cloud-Client-Params": 'backend_service_name: "generativelanguage.googleapis.com" '
+        f'backend_fully_qualified_method: "{method}"',
+        "GFE-Backend-Request-Cost": "10.4678",
+        "Security-Signals": "FRAMEWORK=ONE_PLATFORM,ENV=emulator",
+        "Session-Info": "GgQYECgLIAE6IxIhZ2VuZXJhdGl2ZWxhbmd1YWdlLmdvb2dsZWFwaXMuY29t",
+    }
+    return {f"X-Goog-Upload-Header-X-Google-{name}": value for name, value in internals.items()}
 
 
 async def _session_call(context: Context) -> web.StreamResponse:

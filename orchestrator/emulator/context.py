@@ -12,6 +12,7 @@ from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.refusals import Refusal, invalid
 
 JSON_TYPE = "application/json; charset=UTF-8"
+ALT_SVC = 'h3=":443"; ma=2592000,h3-29=":443"; ma=2592000'
 
 
 @dataclass(slots=True)

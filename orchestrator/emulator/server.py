@@ -16,8 +16,9 @@ from orchestrator.emulator import (
     api_webhooks,
     faults,
     misbehave,
+    queries,
 )
-from orchestrator.emulator.context import Context, refused
+from orchestrator.emulator.context import ALT_SVC, Context, refused
 from orchestrator.emulator.faults import Call
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.refusals import Refusal
@@ -40,12 +41,6 @@ API_HEADERS = (
     ("X-Frame-Options", "SAMEORIGIN"),
     ("X-Content-Type-Options", "nosniff"),
 )
-NOT_FOUND = (
-    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  "
-    "<title>Error 404 (Not Found)!!1</title>\n"
-    "  <p><b>404.</b> <ins>That&rsquo;s an error.</ins>\n"
-    "  <p>The requested URL <code>{path}</code> was not found on this server.\n</html>\n"
-)
 BODY_MAX = 64 * 1024 * 1024
 
 
@@ -58,15 +53,13 @@ class Server:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one call."""
-        path = request.raw_path.partition("?")[0]
-        if path.startswith(admin.PREFIX):
+        if request.path.startswith(admin.PREFIX):
             return await admin.serve(self._emulator, request)
         began = self._emulator.clock.wall()
         found = route(request.method, request.path)
         if found is None:
             self._say(request, 404, began)
-            page = NOT_FOUND.format(path=path)
-            return web.Response(status=404, text=page, content_type="text/html", charset="utf-8")
+            return _no_such_address()
         context = Context(self._emulator, request, *found)
         answer = await self._answer(context)
         status = 0 if request.transport is None or request.transport.is_closing() else answer.status
@@ -128,6 +121,10 @@ class Server:
             context.version == "v1" and context.endpoint.startswith("files.")
         ):
             raise Refusal(404, "Method not found.")
+        if emulator.settings.unknowns.unknown_query == "refused":
+            refusal = queries.refusal(context.endpoint, context.request.query)
+            if refusal is not None:
+                raise refusal
         late = faults.of(context.fired, "late")
         if late is not None and context.endpoint in api_batches.KINDS:
             emulator.create_late(
@@ -188,10 +185,26 @@ def _without(context: Context, action: str) -> list[faults.Fault]:
 def _key(request: web.Request) -> str | None:
     header = request.headers.get("Authorization", "")
     bearer = header.removeprefix("Bearer ") if header.startswith("Bearer ") else None
-    return request.headers.get("x-goog-api-key") or request.query.get("key") or bearer
+    return (
+        request.headers.get("x-goog-api-key")
+        or request.query.get("key")
+        or request.query.get("$key")
+        or bearer
+        or request.query.get("access_token")
+    )
+
+
+def _no_such_address() -> web.Response:
+    """Answer as the service does: 404, empty, and nobody says why."""
+    answer = web.Response(status=404, headers=API_HEADERS)
+    answer.headers["Content-Type"] = "text/html"
+    answer.headers["Server-Timing"] = "gfet4t7; dur=0"
+    answer.headers["Alt-Svc"] = ALT_SVC
+    return answer
 
 
 def _dress(context: Context, answer: web.StreamResponse) -> None:
+    answer.headers["Alt-Svc"] = ALT_SVC
     if context.endpoint in _UPLOADS or context.endpoint == "files.download":
         answer.headers.setdefault("Server", "UploadServer")
         upload_id = context.request.query.get("upload_id")

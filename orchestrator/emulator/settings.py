@@ -128,6 +128,7 @@ class Unknowns:
     line_model: Literal["ignored", "honoured", "refused"] = "ignored"
     quota_checked: Literal["at create", "at run"] = "at create"
     fields_mask: Literal["works", "ignored", "refused"] = "works"
+    unknown_query: Literal["refused", "ignored"] = "refused"
     get_lag_seconds: float = 0.0
     list_lag_seconds: float = 0.0
     output_bytes_stable: bool = True

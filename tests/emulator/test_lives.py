@@ -366,14 +366,6 @@ async def test_models_say_what_they_can_do(there: World, path: str) -> None:
     assert "batchGenerateContent" in flash["supportedGenerationMethods"]
 
 
-async def test_an_unknown_address_is_an_html_page(there: World) -> None:
-    """What is no call at all is the front end's HTML 404."""
-    answer = await there.call("GET", "/v1beta/nothing")
-
-    assert answer.status == 404
-    assert answer.headers["content-type"].startswith("text/html")
-
-
 async def test_webhooks_are_kept_and_their_secrets_shown_once(there: World) -> None:
     """A webhook is made in snake_case JSON, its secret is shown once, and it can be deleted."""
     body = {"name": "w", "uri": "https://h", "subscribed_events": ["batch.succeeded"]}

@@ -24,13 +24,32 @@ BARE_EMBEDDINGS = (
     b'{"content":{"parts":[{"text":"The sky is blue"}],"role":"user"}}\n'
     b'{"content":{"parts":[{"text":"The grass is green"}],"role":"user"}}'
 )
-API_HEADERS = {
+ALT_SVC = {"alt-svc": 'h3=":443"; ma=2592000,h3-29=":443"; ma=2592000'}
+API_HEADERS = ALT_SVC | {
     "content-type": "application/json; charset=UTF-8",
     "server": "scaffolding on HTTPServer2",
     "transfer-encoding": "chunked",
     "x-content-type-options": "nosniff",
     "x-frame-options": "SAMEORIGIN",
     "x-xss-protection": "0",
+}
+START_HEADERS = {
+    "alt-svc",
+    "content-length",
+    "content-type",
+    "server",
+    "x-goog-upload-chunk-granularity",
+    "x-goog-upload-control-url",
+    "x-goog-upload-header-content-type",
+    "x-goog-upload-header-vary",
+    "x-goog-upload-header-x-google-backends",
+    "x-goog-upload-header-x-google-esf-cloud-client-params",
+    "x-goog-upload-header-x-google-gfe-backend-request-cost",
+    "x-goog-upload-header-x-google-security-signals",
+    "x-goog-upload-header-x-google-session-info",
+    "x-goog-upload-status",
+    "x-goog-upload-url",
+    "x-guploader-uploadid",
 }
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.(\d{6}|\d{9})Z")
 NAMES = re.compile(r"(files|batches)/(batch-)?[a-z0-9]+")
@@ -60,10 +79,13 @@ async def _uploaded(there: World, data: bytes, name: str) -> str:
     }
     body = {"file": {"display_name": name}}
     started = await there.call("POST", "/upload/v1beta/files", body, headers=headers)
+    assert started.body == b""
+    assert started.headers.keys() - {"date"} == START_HEADERS
     url = started.headers["x-goog-upload-url"]
     done = await there.chunk(url, "upload, finalize", 0, data)
     assert done.headers["x-goog-upload-status"] == "final"
     assert done.headers["server"] == "UploadServer"
+    assert done.headers.items() >= ALT_SVC.items()
     assert _shape(done.json) == {
         "file": {
             "name": "files/ID",
@@ -141,6 +163,7 @@ async def _recorded_download(there: World, file: str) -> None:
 
     assert answer.headers["content-type"] == "application/jsonl"
     assert answer.headers["content-disposition"] == "attachment"
+    assert answer.headers.items() >= (ALT_SVC | {"server": "UploadServer"}).items()
     assert answer.headers["cache-control"] == "private, max-age=0"
     assert answer.headers["expires"] == "Tue, 24 Nov 2026 12:03:02 GMT"
     lines = [json.loads(line) for line in answer.body.split(b"\n")[:-1]]
@@ -193,3 +216,17 @@ async def test_inline_answers_as_recorded_in_december(there: World) -> None:
         "name",
     }
     assert re.fullmatch(r"batches/[a-z0-9]{36}", answer.json["name"])
+
+
+async def test_an_address_that_is_none(there: World) -> None:
+    """A path with its version twice: 404 with an empty HTML body, as recorded on 2026-01-24."""
+    answer = await there.call(
+        "POST", "/v1beta/v1beta/models/gemini-2.5-flash:generateContent", {"contents": []}
+    )
+
+    plain = {name: API_HEADERS[name] for name in API_HEADERS.keys() - {"transfer-encoding"}}
+    assert (answer.status, answer.body) == (404, b"")
+    assert answer.headers.items() >= (plain | {"content-type": "text/html"}).items()
+    assert answer.headers["content-length"] == "0"
+    assert answer.headers["server-timing"].startswith("gfet4t7; dur=")
+    assert "vary" not in answer.headers
