@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import failure
-from orchestrator.cli.options import examples
+from orchestrator.cli.options import examples, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.emulator import Emulator, EmulatorSettings, Fault
+    from orchestrator.emulator.call_log import CallRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class Options:
     seed: int | None
     quiet: bool
     report: bool
+    as_json: bool
 
 
 @click.command(
@@ -34,6 +38,8 @@ class Options:
         "orchestrator emulator --speed 60                 jobs take seconds, not minutes",
         "orchestrator emulator --plan bad-day.toml        misbehave as the plan says",
         "orchestrator emulator --state-dir /tmp/e --seed 7  a run that can be repeated",
+        "orchestrator emulator --json --port 0            the first line tells a script where",
+        "orchestrator emulator 2>calls.log                then: awk '$2 >= 400' calls.log",
         "",
         "Then point any client at it, with any API key:",
         "  Python      genai.Client(api_key='k', http_options={'base_url': 'http://127.0.0.1:8080'})",
@@ -62,6 +68,7 @@ class Options:
 @click.option("--speed", type=float, metavar="N", help="Jobs age N times as fast. [default: 1]")
 @click.option("--seed", type=int, metavar="N", help="The seed of all chance. [default: 0]")
 @click.option("-q", "--quiet", is_flag=True, help="No log of calls.")
+@json_option("The first line, the log and the books as JSON, a line each.")
 @click.option("--report/--no-report", default=True, help="Print the books at the end (default).")
 def emulator(**given: Any) -> int:
     """Emulate the Gemini Batch and Files API: same calls, same answers, no model, no bill.
@@ -72,7 +79,8 @@ def emulator(**given: Any) -> int:
     have paid for.
 
     Standard output says where it listens and, at the end (Ctrl-C), what the books say; standard
-    error has one line for each call.
+    error has one line for each call: time, status, milliseconds, project, endpoint, method, path
+    and faults, with `-` for nothing.
     """
     import asyncio
 
@@ -124,7 +132,7 @@ async def _serve(settings: "EmulatorSettings", faults: list["Fault"], options: O
             await _listen(provider, options)
             if options.report:
                 await provider.settle()
-                _print_report(provider)
+                _print_report(provider, as_json=options.as_json)
         finally:
             provider.close()
     return failure.OK
@@ -136,21 +144,49 @@ async def _listen(provider: "Emulator", options: Options) -> None:
 
     from orchestrator.emulator import serving
     from orchestrator.emulator.allocator import keep_freed_memory
-    from orchestrator.emulator.server import log_to_stderr
 
     keep_freed_memory()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    log = None if options.quiet else log_to_stderr
+    log = None if options.quiet else _log(options)
     host, port, unix = options.host, options.port, options.unix
     async with serving.listening(provider, host, port, unix, log=log) as where:
-        click.echo(f"Gemini Batch API emulator on {where} (any API key; Ctrl-C ends it)")
+        _say_where(provider, where, options)
         await stopped.wait()
 
 
-def _print_report(provider: "Emulator") -> None:
+def _log(options: Options) -> "Callable[[CallRecord], None]":
+    from orchestrator.emulator.call_log import COLUMNS, columns, json_line
+
+    written = json_line if options.as_json else columns
+    if not options.as_json:
+        click.echo(f"#{' '.join(COLUMNS)}", err=True)
+    return lambda record: click.echo(written(record), err=True)
+
+
+def _say_where(provider: "Emulator", where: str, options: Options) -> None:
+    if not options.as_json:
+        click.echo(f"Gemini Batch API emulator on {where} (any API key; Ctrl-C ends it)")
+        return
+    import json
+    import os
+
+    shown = {
+        "base_url": "http://localhost" if options.unix else where,
+        "socket": str(options.unix) if options.unix else None,
+        "api_key": next(iter(provider.settings.api_keys), "any"),
+        "pid": os.getpid(),
+        "state_dir": str(provider.state_dir),
+    }
+    click.echo(json.dumps(shown))
+
+
+def _print_report(provider: "Emulator", *, as_json: bool) -> None:
+    import json
+
     from orchestrator.emulator.report import readable
 
-    click.echo(readable(provider.meter.report()))
+    report = provider.meter.report()
+    click.echo(json.dumps(report) if as_json else readable(report))

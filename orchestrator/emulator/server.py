@@ -2,7 +2,6 @@
 and the log on the way.
 """
 
-import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -18,6 +17,7 @@ from orchestrator.emulator import (
     misbehave,
     queries,
 )
+from orchestrator.emulator.call_log import CallRecord
 from orchestrator.emulator.context import ALT_SVC, Context, refused
 from orchestrator.emulator.faults import Call
 from orchestrator.emulator.provider import Emulator
@@ -25,6 +25,7 @@ from orchestrator.emulator.refusals import Refusal
 from orchestrator.emulator.routes import route
 from orchestrator.emulator.uploaded import STATUS
 
+Log = Callable[[CallRecord], None]
 Handler = Callable[[Context], Awaitable[web.StreamResponse]]
 
 HANDLERS: dict[str, Handler] = {
@@ -45,9 +46,9 @@ BODY_MAX = 64 * 1024 * 1024
 
 
 class Server:
-    """Serves an emulator; `log` receives one line a call."""
+    """Serves an emulator; `log` receives a record of every call."""
 
-    def __init__(self, emulator: Emulator, log: Callable[[str], None] | None) -> None:
+    def __init__(self, emulator: Emulator, log: Log | None) -> None:
         self._emulator = emulator
         self._log = log
 
@@ -58,13 +59,13 @@ class Server:
         began = self._emulator.clock.wall()
         found = route(request.method, request.path)
         if found is None:
-            self._say(request, 404, began)
+            self._say(request, None, 404, began)
             return _no_such_address()
         context = Context(self._emulator, request, *found)
         answer = await self._answer(context)
         status = 0 if request.transport is None or request.transport.is_closing() else answer.status
         self._emulator.calls.count(context.project, context.endpoint, status)
-        self._say(request, status, began)
+        self._say(request, context, status, began)
         return answer
 
     async def _answer(self, context: Context) -> web.StreamResponse:
@@ -141,11 +142,21 @@ class Server:
         name = "files.upload" if context.endpoint in _UPLOADS else context.endpoint
         return await HANDLERS[name](context)
 
-    def _say(self, request: web.Request, status: int, began: int) -> None:
-        if self._log is not None:
-            took = (self._emulator.clock.wall() - began) / 1e6
-            shown = str(status) if status else "cut"
-            self._log(f"{request.method} {request.path} {shown} {took:.0f}ms")
+    def _say(self, request: web.Request, context: Context | None, status: int, began: int) -> None:
+        if self._log is None:
+            return
+        self._log(
+            CallRecord(
+                wall=began,
+                status=status,
+                milliseconds=(self._emulator.clock.wall() - began) // 1_000_000,
+                project=context.project if context is not None else "",
+                endpoint=context.endpoint if context is not None else "",
+                method=request.method,
+                path=request.raw_path.partition("?")[0],
+                faults=tuple(fault.do for fault in context.fired) if context is not None else (),
+            )
+        )
 
 
 async def _body(request: web.Request) -> bytes:
@@ -225,7 +236,7 @@ def _vary(answer: web.StreamResponse) -> None:
         answer.headers.add("Vary", name)
 
 
-def create_app(emulator: Emulator, *, log: Callable[[str], None] | None = None) -> web.Application:
+def create_app(emulator: Emulator, *, log: Log | None = None) -> web.Application:
     """Make the application: the service under its own paths, the admin door under
     `/__emulator__/`.
     """
@@ -233,8 +244,3 @@ def create_app(emulator: Emulator, *, log: Callable[[str], None] | None = None) 
     server = Server(emulator, log)
     app.router.add_route("*", "/{path:.*}", server.serve)
     return app
-
-
-def log_to_stderr(line: str) -> None:
-    """Write one line of the log of calls."""
-    sys.stderr.write(line + "\n")

@@ -1,13 +1,13 @@
 """Puts an emulator on a TCP port or a Unix socket for as long as a block runs."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
 from orchestrator.emulator.provider import Emulator
-from orchestrator.emulator.server import create_app
+from orchestrator.emulator.server import Log, create_app
 
 READ_BYTES = 1 << 18
 
@@ -19,7 +19,7 @@ async def listening(
     port: int = 0,
     unix: Path | None = None,
     *,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> AsyncIterator[str]:
     """Listen, and yield the base URL (or the socket's path)."""
     app = create_app(emulator, log=log)

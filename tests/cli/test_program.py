@@ -24,14 +24,14 @@ def test_help_is_as_on_file(call, golden, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_and_json(command):
-    """Every command shows an example; all but the emulator, which serves, print JSON."""
+    """Every command shows an example, and prints JSON."""
     context = click.Context(program)
     found = program.get_command(context, command)
 
     assert found is not None
     assert "Examples:" in (found.epilog or "")
     names = {name for parameter in found.params for name in parameter.opts}
-    assert "--json" in names or command == "emulator"
+    assert "--json" in names
 
 
 def test_the_version_comes_from_one_place(call):
