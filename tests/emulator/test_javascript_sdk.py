@@ -62,7 +62,7 @@ def test_the_javascript_sdk_is_served(sdk: Path, tmp_path: Path) -> None:
         "got": True,
         "keys": ["r0", "r1", "r2"],
     }
-    assert seen["embeddings"] == [5, 5]
+    assert (seen["embeddings"], seen["embeddingsByFile"]) == ([5, 5], 3)
     assert seen["cancelled"] == "JOB_STATE_CANCELLED"
-    assert (seen["listed"], seen["files"]) == (4, 1)
+    assert (seen["listed"], seen["files"]) == (5, 1)
     assert seen["errors"] == {"deletedBatch": 404, "deletedFile": 403, "model": 404, "missing": 403}

@@ -66,6 +66,16 @@ const embeddings = await client.batches.createEmbeddings({
 const embedded = await ended(embeddings.name);
 seen.embeddings = embedded.dest.inlinedEmbedContentResponses.map((item) => item.response.embedding.values.length);
 
+const vectors = join(folder, 'embed.jsonl');
+await writeFile(vectors, JSON.stringify({ key: 'v', request: { content: { parts: [{ text: '1' }] }, output_dimensionality: 3 } }));
+const vectorFile = await client.files.upload({ file: vectors, config: { mimeType: 'application/jsonl' } });
+const byFile = await client.batches.createEmbeddings({ model: 'gemini-embedding-001', src: { fileName: vectorFile.name } });
+const vectorOutput = join(folder, 'vectors.jsonl');
+await client.files.download({ file: (await ended(byFile.name)).dest.fileName, downloadPath: vectorOutput });
+await new Promise((resolve) => setTimeout(resolve, 300));
+seen.embeddingsByFile = JSON.parse(await readFile(vectorOutput, 'utf8')).response.embedding.values.length;
+await client.files.delete({ name: vectorFile.name });
+
 const doomed = await client.batches.create({ model: MODEL, src: [{ contents: [{ parts: [{ text: 'x' }] }] }] });
 await client.batches.cancel({ name: doomed.name });
 seen.cancelled = (await ended(doomed.name)).state;
