@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+from orchestrator.cli.doctor_quota import quotas
 from orchestrator.cli.findings import Finding, Findings, fail, ok, skip, warn
 from orchestrator.config.errors import ConfigError
 from orchestrator.config.settings import Settings
 from orchestrator.daemon.clocks import WallClock
 from orchestrator.daemon.translation import service
 from orchestrator.domain.ids import InstallId
-from orchestrator.domain.jobs import has_ended
 from orchestrator.gemini.client import Gemini
-from orchestrator.ports import Blocked, Trouble
+from orchestrator.ports import Blocked, Trouble, Unavailable
 
 NOBODY = InstallId("0" * 16)  # only reads, so it needs no identity
 SKEW_MAX = timedelta(minutes=5)
@@ -50,19 +50,16 @@ async def _ask(settings: Settings, gemini: Gemini) -> AsyncIterator[Finding]:
     except Blocked as error:
         yield fail("service", error.why, error.remedy)
         return
-    except Trouble as error:
+    except Unavailable as error:
         remedy = "check gemini.base_url, the network and its proxy"
+        if error.overloaded:
+            remedy = "the account's calls are used up: wait, or lower limits.requests_per_minute"
         yield fail("service", f"{settings.gemini.base_url}: {error}", remedy)
         return
     yield ok("service", f"{settings.gemini.base_url} takes the key")
     yield _clock(gemini.skew)
-    active = sum(1 for job in scan.jobs if not has_ended(job))
-    most = settings.limits.max_active_jobs
-    if active >= most:
-        remedy = "nothing new starts until one ends; wait, or cancel some"
-        yield warn("quota", f"{active} of {most} jobs are active", remedy)
-    else:
-        yield ok("quota", f"{active} of {most} jobs are active")
+    async for finding in quotas(settings, gemini, scan):
+        yield finding
     for finding in [await _model(settings, gemini, name) for name in _profiles(settings)]:
         yield finding
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -10,7 +10,12 @@ from orchestrator.cli import failure, screen
 from orchestrator.cli.options import config_option, examples, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.config.settings import Paths
+    from orchestrator.store.database import Tx
+
+T = TypeVar("T")
 
 
 @click.command(
@@ -39,7 +44,16 @@ def fsck(config: Path | None, *, as_json: bool) -> int:
 
 
 def findings(paths: "Paths") -> list[dict[str, str]]:
-    """Copy the ledger while nobody writes to it, and check the copy."""
+    """Check a copy of the ledger; a Failure says why that cannot be."""
+    from dataclasses import asdict
+
+    from orchestrator.store.fsck import check
+
+    return [asdict(finding) for finding in asked(paths, check)]
+
+
+def asked(paths: "Paths", query: "Callable[[Tx], T]") -> "T":
+    """Copy the ledger while nobody writes to it, and ask the copy; a Failure says why not."""
     import asyncio
     import tempfile
 
@@ -55,7 +69,7 @@ def findings(paths: "Paths") -> list[dict[str, str]]:
         try:
             with state_lock(paths.state_dir, now):
                 copy = _copy(paths.ledger, Path(scratch))
-            return asyncio.run(_check(copy, now))
+            return asyncio.run(_ask(copy, now, query))
         except Occupied as error:
             raise failure.Failure(str(error), failure.TRY_AGAIN) from None
         except LedgerError as error:
@@ -74,16 +88,13 @@ def _copy(ledger: Path, scratch: Path) -> Path:
     return scratch / ledger.name
 
 
-async def _check(ledger: Path, now: datetime) -> list[dict[str, str]]:
-    from dataclasses import asdict
-
+async def _ask(ledger: Path, now: datetime, query: "Callable[[Tx], T]") -> "T":
     from orchestrator.daemon.surroundings import migrations
     from orchestrator.store.database import Database
-    from orchestrator.store.fsck import check
 
     url = f"sqlite+aiosqlite:///{ledger}"
     database = await Database.open(url, migrations=migrations(), now=now)
     try:
-        return [asdict(finding) for finding in await database.read(check)]
+        return await database.read(query)
     finally:
         await database.close()

@@ -3,12 +3,16 @@
 Trouble: as in `upload`; a file that is not ours and one that is not there look the same.
 """
 
+from collections.abc import Sequence
+
 from orchestrator.domain.ids import FileName
 from orchestrator.gemini import wire
 from orchestrator.gemini.errors import Answer, Failure, call_trouble, says_no_file
 from orchestrator.gemini.transport import Request, Transport
 from orchestrator.gemini.upload import Progressed, Upload
 from orchestrator.ports import Body, Session, StoredFile
+
+PAGE_SIZE = 100
 
 
 class GeminiFiles:
@@ -30,6 +34,23 @@ class GeminiFiles:
             raise call_trouble("file", outcome, names_file=True)
         return found
 
+    async def stored(self) -> Sequence[StoredFile]:
+        """List the project's input files, of other programs too, up to the service's last page."""
+        found: list[StoredFile] = []
+        token = ""
+        for _ in range(self._transport.service.pages_max):
+            outcome = await self._page(token)
+            page = None
+            if isinstance(outcome, Answer) and outcome.ok:
+                page = wire.file_page(wire.decode(outcome.body))
+            if page is None:
+                raise call_trouble("files", outcome)
+            files, token = page
+            found += files
+            if not token:
+                break
+        return found
+
     async def upload(self, name: FileName, body: Body, session: Session) -> StoredFile:
         """Upload `body` under a chosen name, going on with the journaled session if there is one.
 
@@ -43,6 +64,14 @@ class GeminiFiles:
         gone = isinstance(outcome, Answer) and (outcome.ok or says_no_file(outcome))
         if not gone:
             raise call_trouble("file.delete", outcome, names_file=True)
+
+    async def _page(self, token: str) -> Answer | Failure:
+        service = self._transport.service
+        query = {"pageSize": str(PAGE_SIZE)} | ({"pageToken": token} if token else {})
+        url = service.url("files", query)
+        return await self._transport.call(
+            Request(name="files", method="GET", url=url, limit=service.call_timeout)
+        )
 
     async def _named(self, call: str, method: str, name: FileName) -> Answer | Failure:
         service = self._transport.service

@@ -175,6 +175,14 @@ def stored_file(whole: object) -> StoredFile | None:
     )
 
 
+def file_page(whole: object) -> tuple[list[StoredFile], str] | None:
+    """Read a page of input files and the token of the next; None if it is no such page."""
+    if not isinstance(whole, dict) or not ("files" in whole or set(whole) <= {TOKEN}):
+        return None
+    read = (stored_file(item) for item in _items(whole.get("files")))
+    return [one for one in read if one is not None], _text(whole.get(TOKEN))
+
+
 def digest(text: object) -> str | None:
     """Read `sha256Hash`: base64 of the hex digits, as recorded; of the 32 bytes; or the hex."""
     if not isinstance(text, str):

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,14 @@ import pytest
 from aiohttp import web
 
 from orchestrator.cli import doctor_machine as machine
+from orchestrator.cli.doctor_quota import _tokens
 from orchestrator.cli.doctor_service import _clock
 from orchestrator.config.settings import load
-from orchestrator.emulator import Emulator, EmulatorSettings, create_app
+from orchestrator.daemon.surroundings import migrations
+from orchestrator.emulator import Emulator, EmulatorSettings, Fault, create_app
+from orchestrator.store.database import Database
+from orchestrator.store.transitions import apply
+from tests.store import values
 
 GIB = 1 << 30
 
@@ -140,8 +146,38 @@ def test_a_missing_key_is_found(found):
 # ---- the service --------------------------------------------------------------------------------
 
 
+def post(url, body, **headers):
+    """Send a body to the emulator; return the headers and the text of the answer."""
+    known = {"x-goog-api-key": "a-good-key", "content-type": "application/json"}
+    request = urllib.request.Request(url, data=body, headers=known | headers)
+    with urllib.request.urlopen(request) as answer:
+        return answer.headers, answer.read()
+
+
+def create_job(base):
+    """Create an inline job, as another program of the account would."""
+    request = {"request": {"contents": [{"parts": [{"text": "hi"}]}]}}
+    batch = {"display_name": "x", "input_config": {"requests": {"requests": [request]}}}
+    body = json.dumps({"batch": batch}).encode()
+    post(f"{base}/v1beta/models/gemini-2.5-flash:batchGenerateContent", body)
+
+
+def upload(base, content):
+    """Upload a file, as another program of the account would."""
+    started, _ = post(
+        f"{base}/upload/v1beta/files", b"{}",
+        **{
+            "X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start",
+            "X-Goog-Upload-Header-Content-Length": str(len(content)),
+            "X-Goog-Upload-Header-Content-Type": "application/jsonl",
+        },
+    )  # fmt: skip
+    how = {"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"}
+    post(started["X-Goog-Upload-URL"], content, **how)
+
+
 @contextmanager
-def serving(state_dir, **settings):
+def serving(state_dir, faults=(), **settings):
     """Run the emulator in a thread; yield its address and itself."""
     loop, started = asyncio.new_event_loop(), threading.Event()
     box: dict[str, Any] = {}
@@ -150,6 +186,7 @@ def serving(state_dir, **settings):
         provider = Emulator(
             EmulatorSettings(**settings), clock=lambda: datetime.now(UTC), state_dir=state_dir
         )
+        provider.faults.add(faults)
         runner = web.AppRunner(create_app(provider))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -195,7 +232,9 @@ def test_a_good_key_and_model_are_said_to_be(found, emulated, monkeypatch):
 
     one(findings, "service", "ok")
     one(findings, "clock", "ok")
-    one(findings, "quota", "ok")
+    one(findings, "quota jobs", "ok")
+    one(findings, "quota storage", "ok")
+    assert "0 of 3.0M of gemini-2.5-flash" in one(findings, "quota tokens", "ok")["said"]
     one(findings, "model of profiles.default", "ok")
 
 
@@ -234,6 +273,72 @@ def test_a_service_that_is_not_there_is_found(found, monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", "http://127.0.0.1:9")
 
     assert "base_url" in one(found(), "service", "fail")["remedy"]
+
+
+def test_jobs_of_anybody_that_fill_the_account_are_found(found, emulated, monkeypatch):
+    """Where as many jobs are active as may be, nothing new starts."""
+    monkeypatch.setenv("ORCHESTRATOR_LIMITS__MAX_ACTIVE_JOBS", "1")
+
+    with emulated(pending_seconds=3600.0):
+        create_job(os.environ["ORCHESTRATOR_GEMINI__BASE_URL"])
+        finding = one(found(), "quota jobs", "warn")
+
+    assert finding["said"] == "1 of 1 jobs are active"
+
+
+def test_enqueued_tokens_that_are_used_up_are_found(found, emulated, daemon, shown):
+    """What the running daemon has enqueued is compared with what the tier allows the model."""
+    a_project = dict.fromkeys(("reason", "remedy", "since")) | {
+        "name": "default", "blocked": False, "active_jobs": 1, "active_jobs_max": 100,
+        "enqueued_tokens": {"gemini-2.5-flash": 2_950_000},
+    }  # fmt: skip
+    daemon.status = shown.a_status(projects=[a_project])
+
+    with emulated():
+        finding = one(found(), "quota tokens", "warn")
+
+    assert finding["said"] == "about 3.0M of 3.0M of gemini-2.5-flash are enqueued"
+    assert "limits.tier (now 1)" in finding["remedy"]
+
+
+def test_enqueued_tokens_are_read_from_the_ledger_when_no_daemon_runs(home):
+    """Without a daemon the ledger tells what is enqueued; it is not touched by that."""
+    ledger, batch = home / "s" / "orchestrator.db", values.planned(tokens=2_999_999)
+
+    async def begin():
+        url = f"sqlite+aiosqlite:///{ledger}"
+        database = await Database.open(url, migrations=migrations(), now=values.NOW)
+        await database.transact(values.start, values.set_info(), batch)
+        await database.transact(apply, values.NOW, *values.path_to_collected(batch)[:2])
+        await database.close()
+
+    asyncio.run(begin())
+    before = ledger.read_bytes()
+
+    (finding,) = _tokens(load(None))
+
+    assert ledger.read_bytes() == before
+    assert (finding.verdict, finding.check) == ("warn", "quota tokens")
+
+
+def test_storage_that_is_used_up_is_found(found, emulated, monkeypatch):
+    """The input files at the service, of anybody, are added up."""
+    monkeypatch.setenv("ORCHESTRATOR_LIMITS__STORAGE_MAX_BYTES", "30")
+
+    with emulated():
+        for _ in range(3):
+            upload(os.environ["ORCHESTRATOR_GEMINI__BASE_URL"], b"0123456789")
+        finding = one(found(), "quota storage", "warn")
+
+    assert finding["said"] == "3 input files hold 30 B of 30 B"
+
+
+def test_calls_that_are_used_up_are_found(found, emulated):
+    """A 429 for a mere list is no matter of the address."""
+    with emulated(faults=[Fault(do="quota", on="batches.list")]):
+        finding = one(found(), "service", "fail")
+
+    assert "wait" in finding["remedy"]
 
 
 @pytest.mark.parametrize(
