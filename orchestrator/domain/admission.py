@@ -1,7 +1,7 @@
 """Which batches may start now: by priority, fair among equals, within what the project may hold."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -63,7 +63,7 @@ class _Walls:
 def admit(
     candidates: Sequence[Candidate], load: Load, limits: Limits, token_limit: TokenLimit
 ) -> Admission:
-    """Choose who may start; `load` is spent as they are chosen.
+    """Choose who may start, beside what the project holds already.
 
     The set with the fewest live batches comes first among sets of one priority, so a small set
     behind a giant one is not starved. A batch that does not fit holds back the later ones
@@ -71,6 +71,7 @@ def admit(
     """
     oversized = [one.batch for one in candidates if is_oversized(one.batch.part, token_limit)]
     waiting = [one for one in candidates if not is_oversized(one.batch.part, token_limit)]
+    load = replace(load, tokens=dict(load.tokens), live_of_set=dict(load.live_of_set))
     admitted: list[Unsent] = []
     walls = _Walls()
     waits_for: str | None = None

@@ -2,22 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from orchestrator.domain.batches import LIVE_STATES, Batch, Planned, Usage
 from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
 from orchestrator.store.codecs import USAGE_COLUMNS, batch_row, batch_value, fields_of
-from orchestrator.store.columns import Time
+from orchestrator.store.columns import Time, one_of
 from orchestrator.store.tables import batches, events, request_sets as sets
 
 INSERT_MAX = 500
-_IN_STATE = (  # asked at every look, so built once
-    select(batches)
-    .join(sets, sets.c.id == batches.c.set_id)
-    .where(batches.c.state.in_(bindparam("states", expanding=True)))
-    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, batches.c.serial)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +70,23 @@ def of_set(tx: Connection, set_id: SetId) -> list[Batch]:
 
 def in_state(tx: Connection, *states: str) -> list[Batch]:
     """Return the batches in these states, those of the most urgent set first."""
-    return [batch_value(row) for row in tx.execute(_IN_STATE, {"states": states}).mappings()]
+    return [batch_value(row) for row in tx.execute(_in_state(states)).mappings()]
+
+
+@lru_cache
+def _in_state(states: tuple[str, ...]) -> Select[Any]:
+    """Build what is asked at every look, once."""
+    return (
+        select(batches)
+        .join(sets, sets.c.id == batches.c.set_id)
+        .where(one_of(batches.c.state, *states))
+        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, batches.c.serial)
+    )
 
 
 def live(tx: Connection) -> list[Batch]:
     """Return every batch that may still bring answers, those of the most urgent set first."""
     return in_state(tx, *sorted(LIVE_STATES))
-
-
-def next_serial(tx: Connection, set_id: SetId) -> int:
-    """Return the number of the set's next batch, from 1."""
-    highest = tx.scalar(select(func.max(batches.c.serial)).where(batches.c.set_id == set_id))
-    return (highest or 0) + 1
 
 
 def tokens(tx: Connection, set_id: SetId | None) -> dict[IdempotencyKey, str]:
@@ -109,19 +110,6 @@ def counts(tx: Connection) -> list[Count]:
         Count(project, model, state, int(number), int(requests), int(wire_bytes), int(tokens))
         for project, model, state, number, requests, wire_bytes, tokens in rows
     ]
-
-
-def live_tokens_by_model(tx: Connection) -> dict[tuple[ProjectName, str], int]:
-    """Return the estimated tokens of what counts against the service's limits.
-
-    That is everything from the intent to the end that the service reports.
-    """
-    rows = tx.execute(
-        select(batches.c.project, batches.c.model, func.sum(batches.c.tokens))
-        .where(batches.c.state.in_(["submitting", "submitted"]))
-        .group_by(batches.c.project, batches.c.model)
-    )
-    return {(ProjectName(project), model): int(total) for project, model, total in rows}
 
 
 def usage_of_model(tx: Connection, model: str) -> Usage:

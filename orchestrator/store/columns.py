@@ -2,13 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import BigInteger, Dialect, Integer, Text
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, Text, or_
 from sqlalchemy.types import TypeDecorator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # SQLite counts up only for INTEGER PRIMARY KEY.
 Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
+    """Tell whether a column has one of a few values: IN, but not spelt out anew at each run."""
+    return or_(*(column == value for value in values))
 
 
 class Time(TypeDecorator[datetime]):

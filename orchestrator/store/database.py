@@ -19,6 +19,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from orchestrator.store import ballast as reserve
 from orchestrator.store.errors import LedgerFull
+from orchestrator.store.memo import MISSING, Memo, key_of
 from orchestrator.store.migrate import bring_up, copy_ledger
 from orchestrator.store.sqlite import (
     ONE_CONNECTION,
@@ -64,6 +65,7 @@ class Database:
         self._engine = engine
         self._file = file
         self._ballast = ballast
+        self._memo = Memo()
 
     @classmethod
     async def open(
@@ -105,13 +107,26 @@ class Database:
         `work` does only SQL and may be run twice. Cancellation is not undo: a cancelled caller
         knows nothing and reads again. Raises LedgerFull, CorruptLedger or LostLedger.
         """
-        return await _whole(self._transact(work, *args, **kwargs))
+        self._memo.changed()
+        try:
+            return await _whole(self._transact(work, *args, **kwargs))
+        finally:
+            self._memo.changed()
 
     async def read(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `work` on one consistent state; that it changes nothing is checked."""
-        return await _whole(self._transact(_only_reading, work, *args, **kwargs))
+        """Run `work` on one consistent state; that it changes nothing is checked.
+
+        It sees only the ledger and its arguments, so an answer holds until the next change.
+        """
+        key, changes = key_of(work, args, kwargs), self._memo.changes
+        known: T = self._memo.get(key)
+        if known is not MISSING:
+            return known
+        answer = await _whole(self._transact(_only_reading, work, *args, **kwargs))
+        self._memo.keep(key, changes, answer)
+        return answer
 
     async def backup(self, into: Path) -> None:
         """Copy the ledger into a new file, whole and durable; nobody else can open ours."""
@@ -120,6 +135,7 @@ class Database:
     async def vacuum(self) -> None:
         """Give the space of deleted rows back to the disk."""
         await _whole(self._aside(outside, "VACUUM"))
+        self._memo.changed()
 
     async def close(self) -> None:
         """Write everything into the one file and let go of it."""
@@ -159,6 +175,8 @@ class InlineDatabase:
         self._engine = engine
         self._file = file
         self._ballast = ballast
+        self._memo = Memo()
+        self._connection = engine.connect()
 
     @classmethod
     async def open(
@@ -177,11 +195,12 @@ class InlineDatabase:
             URL.create("sqlite", database=str(file)), poolclass=QueuePool, **ONE_CONNECTION
         )
         prepare(engine, file)
-        database = cls(engine, file, ballast)
+        with translated(file):
+            database = cls(engine, file, ballast)
         try:
             database._aside(bring_up, file, migrations, now, backups)
         except BaseException:
-            engine.dispose()
+            await database.close()
             raise
         return database
 
@@ -189,18 +208,27 @@ class InlineDatabase:
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `work` as one transaction; there is no await in it."""
+        self._memo.changed()
         try:
             return self._attempt(work, *args, **kwargs)
         except LedgerFull:
             if not reserve.drop(self._ballast):
                 raise
             return self._attempt(work, *args, **kwargs)
+        finally:
+            self._memo.changed()
 
     async def read(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `work` on one consistent state; that it changes nothing is checked."""
-        return self._attempt(_only_reading, work, *args, **kwargs)
+        """Run `work` on one consistent state, as `Database.read` does."""
+        key, changes = key_of(work, args, kwargs), self._memo.changes
+        known: T = self._memo.get(key)
+        if known is not MISSING:
+            return known
+        answer = self._attempt(_only_reading, work, *args, **kwargs)
+        self._memo.keep(key, changes, answer)
+        return answer
 
     async def backup(self, into: Path) -> None:
         """Copy the ledger into a new file, whole and durable."""
@@ -209,22 +237,33 @@ class InlineDatabase:
     async def vacuum(self) -> None:
         """Give the space of deleted rows back to the disk."""
         self._aside(outside, "VACUUM")
+        self._memo.changed()
 
     async def close(self) -> None:
         """Write everything into the one file and let go of it."""
+        self._connection.close()
         self._engine.dispose()
 
     def _attempt(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        with translated(self._file), self._engine.begin() as connection:
-            return work(connection, *args, **kwargs)
+        with translated(self._file), self._open().begin():
+            return work(self._connection, *args, **kwargs)
 
     def _aside(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        with translated(self._file), self._engine.connect() as connection:
-            return work(connection, *args, **kwargs)
+        with translated(self._file):
+            try:
+                return work(self._open(), *args, **kwargs)
+            finally:
+                self._connection.rollback()
+
+    def _open(self) -> Connection:
+        """Return the connection; a second one is refused where it connects."""
+        if self._connection.closed or self._connection.invalidated:
+            self._connection = self._engine.connect()
+        return self._connection
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:

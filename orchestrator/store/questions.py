@@ -17,15 +17,16 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.request_sets import OPEN_STATES
 from orchestrator.store.codecs import batch_value
+from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.jobs import DELETED
 from orchestrator.store.request_sets import free_outbox
 from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets as sets
 
 # What is asked at every look is built once; building a statement costs more than running it.
-_over = batches.c.state.in_(["collected", "lapsed"])
+_over = one_of(batches.c.state, "collected", "lapsed")
 _there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
-_unsent = batches.c.reason.in_(["dropped", "refused", "invalid"]) & (batches.c.mode == "file")
+_unsent = one_of(batches.c.reason, "dropped", "refused", "invalid") & (batches.c.mode == "file")
 _REMAINS = (
     select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, sets.c.finished_at)
     .join(sets, sets.c.id == batches.c.set_id)
@@ -35,7 +36,7 @@ _REMAINS = (
 )
 _copies = sets.alias()
 _copied = exists().where(
-    _copies.c.answered_from == sets.c.id, _copies.c.state.in_(sorted(OPEN_STATES))
+    _copies.c.answered_from == sets.c.id, one_of(_copies.c.state, *sorted(OPEN_STATES))
 )
 _FINISHED_FOLDERS = (
     select(sets.c.id, sets.c.folder, sets.c.finished_at)

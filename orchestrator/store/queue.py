@@ -1,15 +1,15 @@
 """What waits for its turn, and what the project holds already."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Integer, bindparam, case, func, select
+from sqlalchemy import bindparam, case, func, select
 
 from orchestrator.domain.admission import Candidate, Load
-from orchestrator.domain.batches import Mode, Planned, Uploaded
+from orchestrator.domain.batches import Planned, Uploaded
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo, may_start_work
 from orchestrator.store.codecs import batch_value
+from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.request_sets import open_sets
 from orchestrator.store.tables import batches
@@ -20,19 +20,28 @@ AT_PROVIDER = ("submitting", "submitted")
 FILES_HELD = ("uploaded", "submitting", "submitted", "ended")
 
 # What is asked at every look is built once; building a statement costs more than running it.
-_DUE_OF_SET = (
-    select(batches)
+_place = func.row_number().over(
+    partition_by=(batches.c.set_id, batches.c.state, batches.c.mode), order_by=batches.c.serial
+)
+_ranked = (
+    select(batches, _place.label("place"))
     .where(
-        batches.c.set_id == bindparam("set_id"),
-        batches.c.state == bindparam("state"),
-        batches.c.mode == bindparam("mode"),
+        one_of(batches.c.state, "planned", "uploaded"),
         batches.c.not_before <= bindparam("now"),
     )
-    .order_by(batches.c.serial)
-    .limit(bindparam("most", type_=Integer))
+    .subquery()
 )
-_active = batches.c.state.in_(AT_PROVIDER)
-_held = batches.c.state.in_(FILES_HELD) & (batches.c.mode == "file")
+_to_be_uploaded = (_ranked.c.state == "planned") & (_ranked.c.mode == "file")
+_WAITING = (
+    select(_ranked)
+    .where(
+        _ranked.c.place
+        <= case((_to_be_uploaded, UPLOADS_OF_A_SET_MAX), else_=CANDIDATES_OF_A_SET_MAX)
+    )
+    .order_by(_ranked.c.serial)
+)
+_active = one_of(batches.c.state, *AT_PROVIDER)
+_held = one_of(batches.c.state, *FILES_HELD) & (batches.c.mode == "file")
 _LOAD = (
     select(
         batches.c.set_id,
@@ -41,39 +50,28 @@ _LOAD = (
         func.sum(case((_active, batches.c.tokens), else_=0)),
         func.sum(case((_held, batches.c.wire_bytes), else_=0)),
     )
-    .where(batches.c.state.in_(FILES_HELD))
+    .where(one_of(batches.c.state, *FILES_HELD))
     .group_by(batches.c.set_id, batches.c.model)
 )
 
 
-def candidates(
-    tx: Tx, now: datetime, state: str, *, mode: Mode, most: int = CANDIDATES_OF_A_SET_MAX
-) -> list[Candidate]:
-    """Return batches in this unsent state that are due and whose sets may go on.
-
-    At most `most` a set, its first ones: more could not start before the next look anyway.
-    """
-    return [one for info in _going_on(tx) for one in _due(tx, info, now, state, mode, most)]
-
-
 def waiting(tx: Tx, now: datetime) -> list[Candidate]:
-    """Return all that waits for a place: inline, uploaded, and the first of what is to be uploaded.
+    """Return all that is due and waits for a place: inline, uploaded, and what is to be uploaded.
 
     One queue for all of them, so that a file that is still to be uploaded loses its place to
-    nobody of less urgency.
+    nobody of less urgency. Of each set and kind the first ones: more could not start before the
+    next look anyway.
     """
-    asked: tuple[tuple[str, Mode, int], ...] = (
-        ("planned", "inline", CANDIDATES_OF_A_SET_MAX),
-        ("uploaded", "file", CANDIDATES_OF_A_SET_MAX),
-        ("planned", "file", UPLOADS_OF_A_SET_MAX),
-    )
-    infos = _going_on(tx)
-    return [
-        one
-        for state, mode, most in asked
-        for info in infos
-        for one in _due(tx, info, now, state, mode, most)
-    ]
+    infos = {info.id: info for info in _going_on(tx)}
+    if not infos:
+        return []
+    found: dict[SetId, list[Candidate]] = {name: [] for name in infos}
+    for row in tx.execute(_WAITING, {"now": now}).mappings():
+        if row["set_id"] in found:
+            batch, info = batch_value(row), infos[row["set_id"]]
+            assert isinstance(batch, Planned | Uploaded), "only what is unsent waits"
+            found[info.id].append(Candidate(batch, info.priority, info.received_at))
+    return [one for of_set in found.values() for one in of_set]
 
 
 def _going_on(tx: Tx) -> list[SetInfo]:
@@ -84,16 +82,6 @@ def _going_on(tx: Tx) -> list[SetInfo]:
         if isinstance(stored.value, Indexed | Running)
         and may_start_work(stored.value, stored.flags)
     ]
-
-
-def _due(
-    tx: Tx, info: SetInfo, now: datetime, state: str, mode: Mode, most: int
-) -> Iterator[Candidate]:
-    asked = {"set_id": info.id, "state": state, "mode": mode, "now": now, "most": most}
-    for row in tx.execute(_DUE_OF_SET, asked).mappings():
-        batch = batch_value(row)
-        assert isinstance(batch, Planned | Uploaded), "only what is unsent waits"
-        yield Candidate(batch, info.priority, info.received_at)
 
 
 def load(tx: Tx) -> Load:

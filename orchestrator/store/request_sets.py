@@ -2,14 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import count
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, exists, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    exists,
+    func,
+    select,
+    tuple_,
+)
 
 from orchestrator.domain.ids import ContentHash, Fingerprint, SetId, set_id as derive
 from orchestrator.domain.request_sets import OPEN_STATES, Flags, Received, RequestSet
 from orchestrator.store import lives
 from orchestrator.store.codecs import FLAG_COLUMNS, Row, flags_row, flags_value, set_row, set_value
+from orchestrator.store.columns import one_of
 from orchestrator.store.errors import StaleTransition
 from orchestrator.store.tables import (
     PUBLISHES,
@@ -26,11 +39,6 @@ OUTBOX_BYTES_MAX = 255
 TOKEN_LIFE = timedelta(days=7)
 
 # What is asked at every look is built once; building a statement costs more than running it.
-_IN_STATE = (
-    select(sets)
-    .where(sets.c.state.in_(bindparam("states", expanding=True)))
-    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
-)
 _copies = sets.alias()
 _FINISHED_BEFORE = (
     select(sets)
@@ -98,7 +106,17 @@ def open_sets(tx: Connection) -> list[StoredSet]:
 
 def in_state(tx: Connection, *states: str) -> list[StoredSet]:
     """Return the sets in these states, the most urgent first."""
-    return [_stored(row) for row in tx.execute(_IN_STATE, {"states": states}).mappings()]
+    return [_stored(row) for row in tx.execute(_in_state(states)).mappings()]
+
+
+@lru_cache
+def _in_state(states: tuple[str, ...]) -> Select[Any]:
+    """Build what is asked at every look, once."""
+    return (
+        select(sets)
+        .where(one_of(sets.c.state, *states))
+        .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+    )
 
 
 def page(

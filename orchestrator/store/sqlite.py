@@ -84,7 +84,7 @@ def prepare(engine: Engine, file: Path) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        outside(connection, "BEGIN IMMEDIATE")
 
 
 def set_pragma(cursor: Any, name: str, wanted: str | int) -> None:

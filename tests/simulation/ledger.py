@@ -62,6 +62,7 @@ class SimLedger:
 
     def bury(self) -> None:
         """Let go of the file after the process died; what SQLite does then is undone later."""
+        self._inner._connection.close()
         self._inner._engine.dispose()
 
     def _keep(self) -> None:

@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.domain.batches import Usage, confirm, drop, intend
-from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.batches import Usage, drop
+from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.store import batches, events, projects
 from orchestrator.store.batches import Count, Spent
 from orchestrator.store.database import InlineDatabase
 from orchestrator.store.transitions import apply
-from tests.store.values import ACCOUNT, DEFAULT, NOW, collect_all, planned, set_info, start
+from tests.store.values import DEFAULT, NOW, collect_all, planned, set_info, start
 
 INFO = set_info()
 
@@ -46,7 +46,6 @@ async def test_what_a_lapsed_batch_held_can_be_planned_again(ledger: InlineDatab
     await ledger.transact(batches.insert, NOW, again)
 
     assert await ledger.read(batches.get, again.part.token) == again
-    assert await ledger.read(batches.next_serial, INFO.id) == 3
 
 
 async def test_no_plan_is_no_work(ledger: InlineDatabase) -> None:
@@ -55,7 +54,6 @@ async def test_no_plan_is_no_work(ledger: InlineDatabase) -> None:
 
     assert await ledger.read(batches.live) == []
     assert await ledger.read(batches.get, IdempotencyKey("none")) is None
-    assert await ledger.read(batches.next_serial, SetId("none")) == 1
 
 
 async def test_batches_take_their_turn_by_set(ledger: InlineDatabase) -> None:
@@ -91,18 +89,6 @@ async def test_counts_are_by_project_model_and_state(ledger: InlineDatabase) -> 
         Count(DEFAULT, INFO.model, "lapsed", 1, 10, 2_500, 600),
         Count(DEFAULT, INFO.model, "planned", 2, 20, 5_000, 1_200),
     ]
-
-
-async def test_tokens_count_from_the_intent_to_the_end(ledger: InlineDatabase) -> None:
-    """What was sent counts against the limit until the service says that it is over."""
-    await ledger.transact(start, INFO, planned(1), planned(2), planned(3))
-    first = intend(planned(1), NOW, ACCOUNT, 1)
-    second = intend(planned(2), NOW, ACCOUNT, 1)
-    confirmed = confirm(second.after, JobName("batches/2"), NOW, "")
-    await ledger.transact(apply, NOW, first, second, confirmed)
-    await ledger.transact(collect_all, planned(3))
-
-    assert await ledger.read(batches.live_tokens_by_model) == {(DEFAULT, INFO.model): 1_200}
 
 
 async def test_usage_is_summed_by_generation(ledger: InlineDatabase) -> None:

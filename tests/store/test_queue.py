@@ -24,18 +24,29 @@ INFO = set_info()
 
 
 async def test_what_is_due_waits_by_set_and_serial(ledger: InlineDatabase) -> None:
-    """Of a mode, the first of each running set, with the rank of their set."""
+    """The sets by urgency, and of each its batches in order, with the rank of their set."""
     other = set_info("other", priority=3)
     inline = planned(3, mode="inline")
     await ledger.transact(start, INFO, planned(1), planned(2), inline)
     await ledger.transact(start, other, planned(of=other))
 
-    waiting = await ledger.read(queue.candidates, NOW, "planned", mode="file", most=1)
+    waiting = await ledger.read(queue.waiting, NOW)
 
-    assert waiting == [Candidate(planned(of=other), 3, NOW), Candidate(planned(1), 0, NOW)]
-    assert [
-        one.batch for one in await ledger.read(queue.candidates, NOW, "planned", mode="inline")
-    ] == [inline]
+    assert waiting == [
+        Candidate(planned(of=other), 3, NOW),
+        *(Candidate(batch, 0, NOW) for batch in (planned(1), planned(2), inline)),
+    ]
+
+
+async def test_of_a_giant_set_only_the_first_wait(ledger: InlineDatabase) -> None:
+    """Few files are uploaded ahead of their turn; what is uploaded does not stand in their way."""
+    many = [planned(serial) for serial in range(1, queue.UPLOADS_OF_A_SET_MAX + 4)]
+    await ledger.transact(start, INFO, *many)
+    await ledger.transact(apply, NOW, path_to_collected(many[1])[0])
+
+    waiting = await ledger.read(queue.waiting, NOW)
+
+    assert [one.batch.part.serial for one in waiting] == [1, 2, 3, 4, 5]
 
 
 async def test_what_may_not_start_does_not_wait(ledger: InlineDatabase) -> None:
@@ -47,23 +58,22 @@ async def test_what_may_not_start_does_not_wait(ledger: InlineDatabase) -> None:
     later = replace(planned(), not_before=NOW + timedelta(seconds=1))
     await ledger.transact(start, INFO, later)
 
-    assert await ledger.read(queue.candidates, NOW, "planned", mode="file") == []
+    assert await ledger.read(queue.waiting, NOW) == []
     soon = NOW + timedelta(seconds=1)
-    assert len(await ledger.read(queue.candidates, soon, "planned", mode="file")) == 1
+    assert len(await ledger.read(queue.waiting, soon)) == 1
 
 
-async def test_an_uploaded_batch_waits_in_its_own_queue(ledger: InlineDatabase) -> None:
-    """Uploading and submitting are two queues; postponed, it is in neither."""
+async def test_an_uploaded_batch_waits_until_it_is_postponed(ledger: InlineDatabase) -> None:
+    """With its file it waits for its create; postponed, it waits for its time."""
     stowed = path_to_collected(planned())[0]
     await ledger.transact(start, INFO, planned())
     await ledger.transact(apply, NOW, stowed)
 
-    assert await ledger.read(queue.candidates, NOW, "planned", mode="file") == []
-    (waiting,) = await ledger.read(queue.candidates, NOW, "uploaded", mode="file")
+    (waiting,) = await ledger.read(queue.waiting, NOW)
     assert waiting.batch == stowed.after
 
     await ledger.transact(apply, NOW, postpone(stowed.after, NOW + timedelta(hours=1), "429"))
-    assert await ledger.read(queue.candidates, NOW, "uploaded", mode="file") == []
+    assert await ledger.read(queue.waiting, NOW) == []
 
 
 async def test_the_load_is_what_is_at_the_provider(ledger: InlineDatabase) -> None:
