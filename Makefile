@@ -95,8 +95,10 @@ fuzz: $(VENV)/.dev  ## Ten minutes of fuzzing the parsers
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## Hours of weather: worlds, syscall sweeps, power cuts, a simulated month
+	@rm -f $(VENV)/sweeps.jsonl
 	@$(BIN)/python -m tests.simulation.soak --worlds $(or $(WORLDS),10000)
-	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(JOBS) -m soak tests
+	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(JOBS) -m soak tests; \
+	code=$$?; $(BIN)/python -m tests.crash.tally && exit $$code
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Speed and memory, each beside its limit of the same run

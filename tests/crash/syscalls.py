@@ -34,9 +34,9 @@ CHANGES = (
     "openat",
     "sendto",
     "sendmsg",
-    "connect",
 )
-NETWORK = frozenset({"sendto", "sendmsg", "connect"})
+NETWORK = frozenset({"sendto", "sendmsg"})
+ASKS = ('"POST /', '"DELETE /', '"PATCH /')  # other traffic changes nothing at the provider
 FAILABLE = frozenset(
     "write pwrite64 fsync fdatasync rename renameat2 mkdir openat ftruncate".split()  # noqa: SIM905
 )
@@ -122,10 +122,16 @@ def read_log(log: Path) -> list[Seen]:
 
 
 def points(log: Path, below: Path) -> list[Point]:
-    """Return every point of a run that touches `below` or the network, each once, in order."""
+    """Return every point of a run that changes `below` or the provider, each once, in order."""
     found: dict[tuple[str, int], Point] = {}
     for one in read_log(log):
-        if str(below) in one.text or one.call in NETWORK:
+        if _changes(one, str(below)):
             place = one.place.replace(str(below), "")
             found.setdefault((one.call, one.nth), Point(one.call, one.nth, place))
     return list(found.values())
+
+
+def _changes(one: Seen, below: str) -> bool:
+    if one.call in NETWORK:
+        return any(verb in one.text for verb in ASKS)
+    return below in one.text and (one.call != "openat" or "O_CREAT" in one.text)

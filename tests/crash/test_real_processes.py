@@ -1,15 +1,19 @@
 """Real processes, killed and failed at their system calls: restarted, they finish, and pay once."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.crash import tally
 from tests.crash.real import real_world
 from tests.crash.syscalls import FAILABLE, Injection, Point, points, unavailable
 
 FAILURES = ("error=ENOSPC", "error=EIO", "error=EDQUOT")
-SAMPLE = 60
+KILL = "signal=KILL"
+PAIRS = 100
+PARTS = 4  # of a sweep, to be shared among processes
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +23,10 @@ def needs_strace() -> None:
         pytest.skip(reason)
 
 
-def survey(tmp_path: Path) -> list[Point]:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Point]:
     """Live one life to its end and list every point at which it can be struck."""
-    with real_world(tmp_path / "survey") as world:
+    with real_world(tmp_path_factory.mktemp("survey") / "world") as world:
         life = world.live(trace=True)
         assert world.judge() == []
         assert life.calls is not None
@@ -36,19 +41,34 @@ def strike(root: Path, *injections: Injection) -> list[str]:
         for injection in injections:
             world.live(injection)
             findings += world.visible()
-        return [f"{injections}: {one}" for one in findings + world.recover()]
+        struck = " then ".join(f"{one.point} {one.what}" for one in injections)
+        return [f"{struck}: {finding}" for finding in findings + world.recover()]
+
+
+def sweep(root: Path, harness: str, plans: Sequence[Sequence[Injection]]) -> list[str]:
+    """Strike once for each plan, and note how it went."""
+    findings = [
+        finding
+        for number, plan in enumerate(plans)
+        for finding in strike(root / str(number), *plan)
+    ]
+    tally.note(harness, len(plans), findings)
+    return findings
+
+
+def share(found: Sequence[Point], part: int) -> Sequence[Point]:
+    """Return one part's points; with a stride only some of them."""
+    return found[:: tally.STRIDE][part::PARTS]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_kill_at_some_system_calls_costs_nothing(tmp_path: Path) -> None:
+def test_a_kill_at_some_system_calls_costs_nothing(tmp_path: Path, found: Sequence[Point]) -> None:
     """SIGKILL at a sample of the calls that change something: nothing twice, nothing lost."""
-    found = survey(tmp_path)
-
     findings = [
         finding
         for number, point in enumerate(found[:: max(1, len(found) // 4)])
-        for finding in strike(tmp_path / str(number), Injection(point, "signal=KILL"))
+        for finding in strike(tmp_path / str(number), Injection(point, KILL))
     ]
 
     assert findings == []
@@ -56,42 +76,37 @@ def test_a_kill_at_some_system_calls_costs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(6 * 3600)
-def test_a_kill_at_every_system_call_costs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_kill_at_every_system_call_costs_nothing(
+    tmp_path: Path, found: Sequence[Point], part: int
+) -> None:
     """SIGKILL at each call that changes something."""
-    findings = [
-        finding
-        for number, point in enumerate(survey(tmp_path))
-        for finding in strike(tmp_path / str(number), Injection(point, "signal=KILL"))
-    ]
+    plans = [[Injection(point, KILL)] for point in share(found, part)]
 
-    assert findings == []
+    assert sweep(tmp_path, "SIGKILL", plans) == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-def test_a_second_kill_during_recovery_costs_nothing(tmp_path: Path) -> None:
-    """SIGKILL in pairs."""
-    kills = [Injection(point, "signal=KILL") for point in survey(tmp_path)]
-    sparse = kills[:: max(1, len(kills) // SAMPLE)]
-    findings = [
-        finding
-        for number, (first, second) in enumerate(pairwise(sparse))
-        for finding in strike(tmp_path / str(number), first, second)
-    ]
+def test_a_second_kill_during_recovery_costs_nothing(
+    tmp_path: Path, found: Sequence[Point]
+) -> None:
+    """SIGKILL in pairs: a point, and the next of the sample while recovering from it."""
+    kills = [Injection(point, KILL) for point in found]
+    sample = kills[:: max(1, len(kills) // PAIRS)][:: tally.STRIDE]
 
-    assert findings == []
+    assert sweep(tmp_path, "SIGKILL in pairs", list(pairwise(sample))) == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failing_disk_costs_nothing(failure: str, tmp_path: Path) -> None:
+def test_a_failing_disk_costs_nothing(
+    failure: str, tmp_path: Path, found: Sequence[Point], part: int
+) -> None:
     """A full or failing disk at each call that can fail so."""
-    failable = [point for point in survey(tmp_path) if point.call in FAILABLE]
-    findings = [
-        finding
-        for number, point in enumerate(failable)
-        for finding in strike(tmp_path / str(number), Injection(point, failure))
-    ]
+    failable = [point for point in found if point.call in FAILABLE]
+    plans = [[Injection(point, failure)] for point in share(failable, part)]
 
-    assert findings == []
+    assert sweep(tmp_path, failure.removeprefix("error="), plans) == []
