@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -27,7 +28,7 @@ from orchestrator.daemon.project import OneProject, Told
 from orchestrator.daemon.signals import Ending, Stop, heed_signals
 from orchestrator.domain.ids import ProjectName
 from orchestrator.gemini.client import Gemini
-from orchestrator.log import tell
+from orchestrator.log import relevel, tell
 from orchestrator.service import host, lock, systemd
 from orchestrator.spool.pool import Workers
 from orchestrator.spool.thrift import Thrifty
@@ -64,11 +65,22 @@ def _read_again(before: Settings) -> Settings:
     except ConfigError as error:
         log.error("settings.refused", why=str(error))  # noqa: TRY400 - the message says it all
         return before
-    if after.paths != before.paths:
-        log.error("settings.refused", why="folders change only with a restart of the daemon")
+    if moved := _moved(before.paths, after.paths):
+        why = f"{', '.join(moved)} of [service] change only with a restart; nothing was changed"
+        log.error("settings.refused", why=why)
         return before
+    relevel(after.service.log_level)
     log.info("settings.read", file=str(after.file), profiles=sorted(after.profiles))
+    if after.service.log_format != before.service.log_format:
+        log.warning("settings.questioned", why="log_format changes only with a restart")
     return after
+
+
+def _moved(before: Paths, after: Paths) -> list[str]:
+    """Name the places that differ. The ledger is told by its URL, which may hold a password."""
+    names = {field.name for field in fields(Paths)} - {"ledger", "backups"}
+    moved = {name for name in names if getattr(before, name) != getattr(after, name)}
+    return sorted(name.removesuffix("_url") for name in moved)
 
 
 async def _live(settings: Settings, paths: Paths) -> Ending:

@@ -6,7 +6,7 @@ speak to the terminal.
 """
 
 from orchestrator.log.events import EVENTS
-from orchestrator.log.lines import configure
+from orchestrator.log.lines import configure, relevel
 from orchestrator.log.moves import tell
 
-__all__ = ["EVENTS", "configure", "tell"]
+__all__ = ["EVENTS", "configure", "relevel", "tell"]

@@ -44,11 +44,21 @@ def configure(
     ]
     structlog.configure(
         processors=[*shared, render, finish],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    _catch_the_rest(LEVELS[level])
+    _catch_the_rest()
+    relevel(level)
+
+
+def relevel(level: str) -> None:
+    """Write lines of this level and above from now on; of libraries warnings, and more at `debug`.
+
+    All else that `configure` set up stays as it is.
+    """
+    number = LEVELS[level]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+    logging.getLogger().setLevel(logging.INFO if number == logging.DEBUG else logging.WARNING)
 
 
 # ---- one line ---------------------------------------------------------------------------------
@@ -137,10 +147,8 @@ class _Forward(logging.Handler):
         )
 
 
-def _catch_the_rest(level: int) -> None:
-    root = logging.getLogger()
-    root.handlers[:] = [_Forward()]
-    root.setLevel(logging.INFO if level == logging.DEBUG else logging.WARNING)
+def _catch_the_rest() -> None:
+    logging.getLogger().handlers[:] = [_Forward()]
     logging.captureWarnings(capture=True)
     sys.excepthook = _on_crash
 
