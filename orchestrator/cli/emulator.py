@@ -152,7 +152,7 @@ async def _listen(provider: "Emulator", options: Options) -> None:
         loop.add_signal_handler(number, stopped.set)
     log = None if options.quiet else _log(options)
     host, port, unix = options.host, options.port, options.unix
-    async with serving.listening(provider, host, port, unix, log=log) as where:
+    async with serving.listening(provider, host, port, unix, log=log, deliver=True) as where:
         _say_where(provider, where, options)
         await stopped.wait()
 

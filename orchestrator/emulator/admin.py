@@ -70,6 +70,11 @@ async def _files(emulator: Emulator, _request: web.Request) -> web.StreamRespons
     return _json({"files": [msgspec.to_builtins(file) for file in emulator.files.files.values()]})
 
 
+async def _deliveries(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
+    listed = emulator.deliveries.deliveries.values()
+    return _json({"deliveries": [msgspec.to_builtins(delivery) for delivery in listed]})
+
+
 async def _calls(emulator: Emulator, _request: web.Request) -> web.StreamResponse:
     return _json({"calls": emulator.calls.shown()})
 
@@ -125,6 +130,7 @@ _DOORS: dict[tuple[str, str], Callable[[Emulator, web.Request], Awaitable[web.St
     ("GET", "jobs"): _jobs,
     ("GET", "files"): _files,
     ("GET", "calls"): _calls,
+    ("GET", "deliveries"): _deliveries,
     ("GET", "faults"): _faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,

@@ -1,5 +1,6 @@
 """The webhook endpoints; their JSON is snake_case, unlike everything else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from orchestrator.emulator import bodies
 from orchestrator.emulator.clock import stamp
 from orchestrator.emulator.context import Context, page_token
 from orchestrator.emulator.refusals import invalid
+from orchestrator.emulator.signing import rsa_key
 from orchestrator.emulator.webhooks import Webhook
 
 FIELDS = frozenset({"name", "uri", "subscribed_events", "state"})
@@ -84,8 +86,14 @@ async def delete(context: Context) -> web.StreamResponse:
     return context.json({})
 
 
+async def jwks(context: Context) -> web.StreamResponse:
+    """Publish the key that signs what jobs' own addresses are told."""
+    key = await asyncio.to_thread(rsa_key, context.emulator.settings.seed)
+    return context.json({"keys": [key.jwk()]})
+
+
 async def ping(context: Context) -> web.StreamResponse:
-    """Say that a ping was taken; nothing is sent."""
+    """Say that a ping was taken; what one looks like nobody has written, so nothing is sent."""
     _named(context)
     return context.json({})
 
@@ -103,6 +111,7 @@ def _named(context: Context) -> Webhook:
 
 
 HANDLERS: dict[str, Callable[[Context], Awaitable[web.StreamResponse]]] = {
+    "webhooks.jwks": jwks,
     "webhooks.create": create,
     "webhooks.list": list_,
     "webhooks.get": get,

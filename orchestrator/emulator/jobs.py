@@ -41,6 +41,7 @@ class Jobs:
         self._journal = journal
         self._dice = dice
         self.input_is_there: Callable[[Job, int], bool] = _always
+        self.when_ended: Callable[[Job], None] = _unheard
         self.jobs: dict[str, Job] = {}
         self.active: dict[str, Job] = {}
         self._due: list[tuple[float, str]] = []
@@ -252,6 +253,7 @@ class Jobs:
         job.served = math.floor(job.count * share) if keeps else 0
         cut = job.count - job.served if state == SUCCEEDED else 0
         job.failed = min(job.row_errors, job.served) + cut
+        self.when_ended(job)
 
     def _error(self, job: Job, state: str) -> tuple[int | None, str | None]:
         match state:
@@ -281,3 +283,7 @@ class Jobs:
 
 def _always(job: Job, wall: int) -> bool:  # noqa: ARG001 - stands in for a look at the files
     return True
+
+
+def _unheard(job: Job) -> None:
+    """Stands in for whoever wants to know that a job has ended."""

@@ -20,6 +20,7 @@ import msgspec
 from orchestrator.emulator.calls import Calls
 from orchestrator.emulator.clock import NS, EmulatorClock, Leg
 from orchestrator.emulator.creating import Asked, Creator
+from orchestrator.emulator.deliveries import Deliveries
 from orchestrator.emulator.dice import Dice
 from orchestrator.emulator.faults import Fault, FaultBook
 from orchestrator.emulator.files import Files
@@ -79,6 +80,8 @@ class Emulator:
         if settings.unknowns.input_needed_at_run:
             self.jobs.input_is_there = self._input_is_there
         self.webhooks = Webhooks(self.clock, self.journal, self.dice)
+        self.deliveries = Deliveries(settings, self.clock, self.journal, self.dice, self.webhooks)
+        self.jobs.when_ended = self.deliveries.announce
         self.limits = Limits(settings, self.clock, self.jobs)
         self.calls = Calls(self.journal)
         self.meter = Meter(self.jobs, self.files, self.calls, place=self.place)
@@ -161,6 +164,11 @@ class Emulator:
                 except Refusal as refusal:
                     self.calls.late_refusals.append(refusal.message)
         self.jobs.settle()
+
+    def has_listeners(self) -> bool:
+        """Say whether the end of any job may have to be told to somebody."""
+        known = self.webhooks.webhooks or self.deliveries.deliveries
+        return bool(known) or any(job.uris for job in self.jobs.active.values())
 
     def _input_is_there(self, job: Job, wall: int) -> bool:
         return job.input_file is None or self.files.was_there(job.input_file, wall)

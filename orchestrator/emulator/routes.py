@@ -48,12 +48,15 @@ _ROUTES = tuple(
     (endpoint, method, re.compile(rf"/(?P<version>{VERSIONS})/{pattern}\Z"))
     for endpoint, method, pattern in _TABLE
 )
+_JWKS = "/.well-known/jwks.json"
 _UPLOAD = re.compile(rf"/(?:resumable/)?upload/(?P<version>{VERSIONS})/files\Z")
 _DOWNLOAD = re.compile(rf"/download/(?P<version>{VERSIONS})/files/(?P<id>[^/:]+):download\Z")
 
 
 def route(method: str, path: str) -> tuple[str, dict[str, str]] | None:
     """Name the endpoint of a call, with the parts of its path; None when there is no such call."""
+    if method == "GET" and path == _JWKS:
+        return "webhooks.jwks", {"version": "v1"}
     if method in {"POST", "PUT"} and (found := _UPLOAD.match(path)):
         return "files.upload", found.groupdict()
     if method == "GET" and (found := _DOWNLOAD.match(path)):

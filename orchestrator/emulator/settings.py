@@ -168,6 +168,7 @@ class EmulatorSettings:
     inline_bytes_max: int = 20 * 1000 * 1000
     file_bytes_max: int = 2 * GIB
     upload_granularity: int = 8 * MIB
+    webhook_delivery: Literal["loopback", "anywhere", "nowhere"] = "loopback"
     hash_in_thread: bool = False
     unknowns: Unknowns = field(default_factory=Unknowns)
 

@@ -1,7 +1,5 @@
-"""Webhooks as a registry: made, listed, changed, pinged, their secrets rotated.
-
-Nothing is ever delivered, so that no traffic leaves by itself; a client must poll all the same, for
-a webhook is only a hint.
+"""Webhooks as a registry: made, listed, changed, pinged, their secrets rotated. What they are told
+is `deliveries.py`'s.
 """
 
 import base64
@@ -16,7 +14,7 @@ from orchestrator.emulator.refusals import entity_not_found, invalid
 
 
 class Webhook(msgspec.Struct, kw_only=True):
-    """One webhook, with the secrets that would sign its deliveries."""
+    """One webhook, with the secrets that sign its deliveries."""
 
     id: str
     project: str

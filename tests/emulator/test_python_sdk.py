@@ -298,3 +298,22 @@ def test_models_and_interactive_calls(client: genai.Client) -> None:
     assert vector.embeddings is not None
     assert vector.embeddings[0].values is not None
     assert len(vector.embeddings[0].values) == 3072
+
+
+def test_webhooks(client: genai.Client) -> None:
+    """Webhooks are made, listed, changed, rotated, pinged and deleted."""
+    made = client.webhooks.create(
+        name="w", uri="http://127.0.0.1:9/hook", subscribed_events=["batch.succeeded"]
+    )
+    assert made.id is not None
+    client.webhooks.update(made.id, uri="http://127.0.0.1:9/other")
+    rotated = client.webhooks.rotate_signing_secret(made.id)
+    client.webhooks.ping(made.id)
+    listed = client.webhooks.list().webhooks
+    client.webhooks.delete(made.id)
+    left = client.webhooks.list().webhooks
+
+    assert made.new_signing_secret is not None
+    assert rotated.secret != made.new_signing_secret
+    assert [hook.uri for hook in listed or []] == ["http://127.0.0.1:9/other"]
+    assert not left
