@@ -30,7 +30,7 @@ def reject(
         return
     files = {}
     for name in KEPT:
-        if (claimed / name).exists():
+        if _is_kept(claimed / name):
             atomic.write_file(folder / name, (claimed / name).read_bytes(), publish.FILE_MODE)
             files[name] = asdict(publish.digest(folder / name))
     _give_back(claimed, folder, load_meta(claimed))
@@ -47,6 +47,11 @@ def reject(
             "files": files,
         },
     )
+
+
+def _is_kept(file: Path) -> bool:
+    """Tell whether a list goes with the drop: flaws as far as it was read, warnings if any."""
+    return file.exists() and (file.name != source.WARNINGS or file.stat().st_size > 0)
 
 
 def _give_back(claimed: Path, folder: Path, meta: Meta | None) -> None:

@@ -290,6 +290,21 @@ async def test_a_refused_drop_keeps_its_own_names(tmp_path: Path, outbox: Folder
     assert found == [".set", "flaws.jsonl", "my drop.jsonl", "my drop.toml", "summary.json"]
 
 
+@pytest.mark.parametrize(("written", "there"), [(b"", False), (b'{"line":1}\n', True)])
+async def test_warnings_go_with_a_refused_drop_if_there_are_any(
+    tmp_path: Path, outbox: FolderOutbox, written: bytes, *, there: bool
+) -> None:
+    """A list of warnings without any would only be opened in vain."""
+    folder = sets.written(tmp_path / "work", sets.plain(2))
+    (folder / source.WARNINGS).write_bytes(written)
+
+    await outbox.reject(sets.info(2), "bad options", {})
+
+    summary = json.loads((tmp_path / "rejected/done/summary.json").read_bytes())
+    assert (tmp_path / "rejected/done/warnings.jsonl").exists() is there
+    assert ("warnings.jsonl" in summary["files"]) is there
+
+
 async def test_a_refused_folder_is_put_together_again(tmp_path: Path, outbox: FolderOutbox) -> None:
     """A folder comes out as the folder that was dropped, with all that was in it."""
     folder = sets.written(tmp_path / "work", sets.plain(2))
