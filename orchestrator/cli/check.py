@@ -127,9 +127,11 @@ def _cost(verdict: Verdict) -> str:
 
 
 def _verdict(file: Path, settings: "Settings", given: dict[str, Any]) -> Verdict:
+    from orchestrator.cli.dropping import check_file
     from orchestrator.config.options import choose
     from orchestrator.domain.options import BadOptions
 
+    check_file(file)
     try:
         choice = choose(settings, given["profile"], _options(file, given))
     except BadOptions as error:

@@ -8,6 +8,7 @@ Trouble: whatever fails leaves the inbox as it was, and is a `Failure` with the 
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -44,6 +45,20 @@ def split_name(file: str) -> tuple[str, str]:
     if last in {"gz", "zst"}:
         return stem.removesuffix(".json").removesuffix(".ndjson"), f".jsonl.{last}"
     return (stem if dot and last in {"json", "ndjson", "txt"} else file), ".jsonl"
+
+
+def check_file(file: str | Path) -> os.stat_result:
+    """Return the facts of a file that is to be read; say what it is if it cannot be."""
+    shown = shown_name(str(file))
+    try:
+        facts = os.stat(file)  # noqa: PTH116 - a name may hold what a Path would change
+    except OSError as error:
+        message = f"{shown}: cannot be read: {error.strerror}; check the path"
+        raise failure.Failure(message, failure.NO_INPUT) from None
+    if not stat.S_ISREG(facts.st_mode):
+        advice = "name a file, or use `-` for standard input with `submit`"
+        raise failure.Failure(f"{shown}: is not a regular file; {advice}", failure.NO_INPUT)
+    return facts
 
 
 def check_name(name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import failure, screen
-from orchestrator.cli.dropping import split_name
+from orchestrator.cli.dropping import check_file, split_name
 from orchestrator.config.settings import Settings
 from orchestrator.daemon.translation import policies
 from orchestrator.domain.batches import Usage
@@ -161,19 +161,20 @@ async def _look_on(work: WorkFolder, bar: "Progress", task: "TaskID") -> None:
 
 def _place(file: Path, target: Path) -> os.stat_result:
     """Put the file's content where a claim has it: a second name where that can be, else a copy."""
+    facts = check_file(file)
     try:
-        facts = file.stat()
-        if not file.is_file():
-            message = f"{shown_name(str(file))}: is not a regular file; name a JSONL file"
-            raise failure.Failure(message, failure.NO_INPUT)
-        try:
-            target.hardlink_to(file.resolve())
-        except OSError:
-            shutil.copyfile(file, target)
-    except OSError as error:
-        message = f"{shown_name(str(file))}: cannot be read: {error.strerror}; check the path"
-        raise failure.Failure(message, failure.NO_INPUT) from None
+        target.hardlink_to(file.resolve())
+    except OSError:
+        _copy(file, target)
     return facts
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(file, target)
+    except OSError as error:
+        message = f"{shown_name(str(file))}: cannot be read: {error.strerror}; check its mode"
+        raise failure.Failure(message, failure.NO_INPUT) from None
 
 
 def _meta(facts: os.stat_result, compression: str | None) -> Meta:

@@ -104,7 +104,7 @@ def _explain(error: Exception) -> int:
             return failure.USAGE
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "orchestrator"
-            said = error.format_message().rstrip(".")
+            said = " ".join(error.format_message().split()).rstrip(".")  # choices are on lines
             return _fail(f"{said}; see '{where} --help'", failure.USAGE)
         case click.ClickException():
             return _fail(error.format_message(), failure.NO_INPUT)

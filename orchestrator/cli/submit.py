@@ -1,7 +1,5 @@
 """`orchestrator submit`: files into the inbox, safely, and if wanted all the way to results."""
 
-import os
-import stat
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,8 +58,12 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
         raise click.UsageError("--name is for one file; give the others their own command.")
     if files.count("-") and name is None:
         raise click.UsageError("standard input has no name; add --name NAME.")
+    from orchestrator.cli.dropping import check_file
     from orchestrator.config.settings import load
 
+    for file in files:  # all of them, before the first is dropped
+        if file != "-":
+            check_file(file)
     settings = load(config)
     options = _options(settings, given, extra.read() if extra else "")
 
@@ -128,17 +130,15 @@ def _drop(
 
 
 def _open(file: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
+    from orchestrator.cli.dropping import check_file
+
     if file == "-":
         return sys.stdin.buffer, None
-    shown = shown_name(file)
+    size = check_file(file).st_size
     try:
-        facts = os.stat(file)  # noqa: PTH116 - a name may hold what a Path would change
-        if not stat.S_ISREG(facts.st_mode):
-            advice = "name a file, or use `-` for standard input"
-            raise failure.Failure(f"{shown}: is not a regular file; {advice}", failure.NO_INPUT)
-        return stack.enter_context(Path(file).open("rb")), facts.st_size
+        return stack.enter_context(Path(file).open("rb")), size
     except OSError as error:
-        message = f"{shown}: cannot be read: {error.strerror}; check the path"
+        message = f"{shown_name(file)}: cannot be read: {error.strerror}; check its mode"
         raise failure.Failure(message, failure.NO_INPUT) from None
 
 

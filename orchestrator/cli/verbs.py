@@ -1,91 +1,122 @@
-"""The orders for one set: each safe at any moment, and the same when given twice."""
+"""The orders for sets: each safe at any moment, and the same when given twice."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orchestrator.cli import screen
 from orchestrator.cli.connection import asking, client, complete_set
-from orchestrator.cli.failure import OK
+from orchestrator.cli.failure import NO_PERMISSION, OK, UNAVAILABLE, Failure
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import printable
+from orchestrator.status.client import Client
+
+NOBODY_CAN = frozenset({NO_PERMISSION, UNAVAILABLE})  # so the next set need not be tried
 
 
 def _order(
-    verb: str, config: Path | None, wanted: str, body: dict[str, str] | None, *, as_json: bool
+    verb: str,
+    config: Path | None,
+    wanted: Sequence[str],
+    body: dict[str, str] | None = None,
+    *,
+    as_json: bool,
 ) -> int:
-    """Find the set, give the order, print what was done."""
+    """Give the order for each set and print what was done; one that is refused stops no other."""
     daemon = client(config)
-    with asking():
-        answer = daemon.order(verb, daemon.find(wanted)["id"], body)
-    if as_json:
-        screen.say_json(answer)
-    else:
-        screen.say(f"{printable(wanted)}: {printable(answer['message'])}")
+    answers: list[Any] = []
+    refusals: list[Failure] = []
+    for name in wanted:
+        try:
+            answers.append(_one(daemon, verb, name, body))
+        except Failure as refused:
+            refusals.append(refused)
+            if refused.code in NOBODY_CAN:
+                break
+            continue
+        if not as_json:
+            screen.say(f"{printable(name)}: {printable(answers[-1]['message'])}")
+    if as_json and answers:
+        screen.say_json(answers if len(wanted) > 1 else answers[0])
+    screen.flush()
+    for refusal in refusals[:-1]:
+        screen.hint(f"orchestrator: {printable(str(refusal))}")
+    if refusals:
+        raise refusals[-1]
     return OK
 
 
+def _one(daemon: Client, verb: str, name: str, body: dict[str, str] | None) -> Any:
+    with asking():
+        return daemon.order(verb, daemon.find(name)["id"], body)
+
+
 _set_argument = click.argument("wanted", metavar="SET", shell_complete=complete_set)
+_set_arguments = click.argument(
+    "wanted", metavar="SET...", nargs=-1, required=True, shell_complete=complete_set
+)
 _token_argument = click.argument("token", metavar="BATCH")
 
 
 @click.command(
-    short_help="Cancel a set and deliver what was answered.",
-    epilog=examples("orchestrator cancel prompts"),
+    short_help="Cancel sets and deliver what was answered.",
+    epilog=examples("orchestrator cancel prompts", "orchestrator cancel monday tuesday"),
 )
-@_set_argument
+@_set_arguments
 @config_option()
 @json_option()
-def cancel(wanted: str, config: Path | None, *, as_json: bool) -> int:
-    """Cancel a set: start nothing new, cancel its jobs, deliver what was answered."""
-    return _order("cancel", config, wanted, None, as_json=as_json)
+def cancel(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Cancel sets: start nothing new, cancel their jobs, deliver what was answered."""
+    return _order("cancel", config, wanted, as_json=as_json)
 
 
 @click.command(
-    short_help="Start nothing new for a set.", epilog=examples("orchestrator pause prompts")
+    short_help="Start nothing new for sets.", epilog=examples("orchestrator pause prompts")
 )
-@_set_argument
+@_set_arguments
 @config_option()
 @json_option()
-def pause(wanted: str, config: Path | None, *, as_json: bool) -> int:
-    """Pause a set: start nothing new; what is at the service goes on and is collected."""
-    return _order("pause", config, wanted, None, as_json=as_json)
+def pause(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Pause sets: start nothing new; what is at the service goes on and is collected."""
+    return _order("pause", config, wanted, as_json=as_json)
 
 
 @click.command(
-    short_help="Go on with a paused or held set.", epilog=examples("orchestrator resume prompts")
+    short_help="Go on with paused or held sets.", epilog=examples("orchestrator resume prompts")
 )
-@_set_argument
+@_set_arguments
 @config_option()
 @json_option()
-def resume(wanted: str, config: Path | None, *, as_json: bool) -> int:
-    """Go on with a paused or held set. A cap on cost that held it is lifted for this set."""
-    return _order("resume", config, wanted, None, as_json=as_json)
+def resume(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Go on with paused or held sets. A cap on cost that held a set is lifted for this set."""
+    return _order("resume", config, wanted, as_json=as_json)
 
 
 @click.command(
-    short_help="Send the failed requests of a delivered set again.",
+    short_help="Send the failed requests of delivered sets again.",
     epilog=examples("orchestrator retry prompts"),
 )
-@_set_argument
+@_set_arguments
 @config_option()
 @json_option()
-def retry(wanted: str, config: Path | None, *, as_json: bool) -> int:
-    """Send the failed requests of a delivered set again; what was answered is not paid twice."""
-    return _order("retry", config, wanted, None, as_json=as_json)
+def retry(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Send the failed requests of delivered sets again; what was answered is not paid twice."""
+    return _order("retry", config, wanted, as_json=as_json)
 
 
 @click.command(
     "delete-remote",
-    short_help="Delete what a finished set left at the service.",
+    short_help="Delete what finished sets left at the service.",
     epilog=examples("orchestrator delete-remote prompts"),
 )
-@_set_argument
+@_set_arguments
 @config_option()
 @json_option()
-def delete_remote(wanted: str, config: Path | None, *, as_json: bool) -> int:
-    """Delete the jobs and files that a finished set left at the service."""
-    return _order("delete-remote", config, wanted, None, as_json=as_json)
+def delete_remote(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Delete the jobs and files that finished sets left at the service."""
+    return _order("delete-remote", config, wanted, as_json=as_json)
 
 
 @click.command(
@@ -101,7 +132,7 @@ def absent(wanted: str, token: str, config: Path | None, *, as_json: bool) -> in
 
     Look at the service first: if the job is there after all, its requests are paid twice.
     """
-    return _order("absent", config, wanted, {"token": token}, as_json=as_json)
+    return _order("absent", config, [wanted], {"token": token}, as_json=as_json)
 
 
 @click.command(
@@ -115,4 +146,4 @@ def absent(wanted: str, token: str, config: Path | None, *, as_json: bool) -> in
 @json_option()
 def adopt(wanted: str, token: str, job: str, config: Path | None, *, as_json: bool) -> int:
     """Say which job is that of a batch held in doubt."""
-    return _order("adopt", config, wanted, {"token": token, "job": job}, as_json=as_json)
+    return _order("adopt", config, [wanted], {"token": token, "job": job}, as_json=as_json)

@@ -115,8 +115,10 @@ def test_nothing_is_left_and_nothing_is_touched(call, prompts):
     assert not list(Path(tempfile.gettempdir()).glob("orchestrator-check-*"))
 
 
-def test_a_missing_file_is_66(call, prompts):
-    """No such file is EX_NOINPUT."""
+def test_a_missing_file_is_66(call, prompts, monkeypatch):
+    """No such file is EX_NOINPUT, and not hidden by a missing model."""
+    monkeypatch.delenv("ORCHESTRATOR_PROFILES__DEFAULT__MODEL", raising=False)
+
     ended = call("check", prompts.with_name("none.jsonl"))
 
     assert ended.code == os.EX_NOINPUT

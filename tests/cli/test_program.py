@@ -46,7 +46,8 @@ def test_the_version_comes_from_one_place(call):
         ("status --wach", "--wach"),
         ("submit", "Missing argument 'FILE...'"),
         ("completion tcsh", "'tcsh' is not one of"),
-        ("cancel", "Missing argument 'SET'"),
+        ("completion", "Choose from: bash, zsh, fish"),
+        ("cancel", "Missing argument 'SET...'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_64(call, line, said):
@@ -58,6 +59,23 @@ def test_a_wrong_command_line_is_one_line_and_64(call, line, said):
     assert said in ended.err
     assert ended.err.count("\n") == 1
     assert "--help'" in ended.err
+
+
+def test_an_interrupt_is_heeded_before_anything_is_imported():
+    """Ctrl-C while the program itself is still being read ends without a traceback."""
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'orchestrator.cli.program': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted)\n"
+        "from orchestrator.__main__ import main\n"
+        "main()\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_no_command_at_all_shows_the_help(call):

@@ -147,6 +147,44 @@ def test_orders_reach_the_daemon(call, daemon, shown, verb):
     assert ended.out == f"prompts: {verb} is done\n"
 
 
+def test_an_order_goes_to_each_set_that_is_named(call, daemon, shown):
+    """One that is not there stops no other; it is said, and the code tells."""
+    daemon.sets = [shown.a_set("monday"), shown.a_set("tuesday")]
+
+    ended = call("cancel", "monday", "sunday", "tuesday")
+
+    assert [path for path, _ in daemon.orders] == [
+        "/v1/sets/mondayaaaa:cancel",
+        "/v1/sets/tuesdayaaa:cancel",
+    ]
+    assert ended.out == "monday: cancel is done\ntuesday: cancel is done\n"
+    assert ended.err.startswith("orchestrator: there is no set 'sunday'")
+    assert (ended.code, ended.err.count("\n")) == (os.EX_NOINPUT, 1)
+
+
+def test_each_refusal_is_a_line_and_what_was_done_is_json(call, daemon, shown):
+    """Of several sets JSON is the list of what was done; of one it is that answer."""
+    daemon.sets = [shown.a_set("monday"), shown.a_set("tuesday")]
+
+    both = json.loads(call("pause", "--json", "monday", "tuesday").out)
+    one = json.loads(call("pause", "--json", "monday").out)
+    neither = call("pause", "--json", "sunday", "saturday")
+
+    assert [each["verb"] for each in both] == ["pause", "pause"]
+    assert one["verb"] == "pause"
+    assert (neither.out, len(neither.err.splitlines())) == ("", 2)
+
+
+def test_who_may_order_nothing_is_told_so_once(call, daemon, shown):
+    """Where no order can succeed the next set is not tried."""
+    daemon.sets = [shown.a_set("monday"), shown.a_set("tuesday")]
+    daemon.answer = (403, "orders are root's", "use sudo")
+
+    ended = call("resume", "monday", "tuesday")
+
+    assert (ended.code, ended.err) == (os.EX_NOPERM, "orchestrator: orders are root's; use sudo\n")
+
+
 def test_words_about_a_doubt_reach_the_daemon(call, daemon, shown):
     """`absent` and `adopt` carry the batch, and the job."""
     daemon.sets = [shown.a_set("prompts", id="abcdefghij")]

@@ -105,6 +105,18 @@ def test_what_cannot_be_submitted_leaves_nothing(call, prompts, inbox, arguments
 
 
 @pytest.mark.usefixtures("prompts")
+def test_a_missing_file_is_said_first_and_before_anything_is_dropped(call, home, inbox):
+    """Neither a missing model nor a missing daemon hides it, and no other file goes in."""
+    (home / "there.jsonl").write_text(LINE)
+
+    for more in ((), ("--wait",), ("--model", "gemini-2.5-flash")):
+        ended = call("submit", home / "there.jsonl", home / "missing.jsonl", *more)
+        assert "missing.jsonl: cannot be read: No such file" in ended.err
+        assert ended.code == os.EX_NOINPUT
+
+    assert list(inbox.iterdir()) == []
+
+
 def test_missing_and_odd_files_are_said(call, home):
     """No such file, a folder and a FIFO are EX_NOINPUT, and no FIFO is waited for."""
     os.mkfifo(home / "pipe")
