@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from orchestrator.cli.doctor_quota import quotas
 from orchestrator.cli.findings import Finding, Findings, fail, ok, skip, warn
 from orchestrator.config.errors import ConfigError
+from orchestrator.config.places import SYSTEM_CONFIG
 from orchestrator.config.settings import Settings
+from orchestrator.config.sources import CREDENTIAL
 from orchestrator.daemon.clocks import WallClock
 from orchestrator.daemon.translation import service
 from orchestrator.domain.ids import InstallId
@@ -21,13 +24,20 @@ PATIENCE = timedelta(seconds=15)
 METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 
 
-def service_checks(settings: Settings) -> Findings:
-    """Look at the key; with one, ask the service about everything else. Nothing is created."""
+def service_checks(settings: Settings, credentials: Path = SYSTEM_CONFIG.parent) -> Findings:
+    """Look at the key; with one, ask the service about everything else. Nothing is created.
+
+    `credentials` is where the unit takes the key from, which only root may read.
+    """
     try:
         settings.api_key()
     except ConfigError as error:
         said, _, remedy = str(error).partition(": ")
-        yield fail("key", said, remedy)
+        if (credentials / CREDENTIAL).exists():
+            again = f"sudo CREDENTIALS_DIRECTORY={credentials} orchestrator doctor"
+            yield skip("key", f"only the unit gives it, as its credential; to ask with it: {again}")
+        else:
+            yield fail("key", said, remedy)
         return
     yield ok("key", f"from {settings.api_key.origin}")
     for warning in settings.warnings():

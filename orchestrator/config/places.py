@@ -1,7 +1,9 @@
 """Where things are when nobody says so. Imports nothing heavy: every command begins here.
 
-A folder of the state belongs to one install. Under systemd the unit names it (StateDirectory=,
-RuntimeDirectory=); for root it is /var/lib/orchestrator, for users ~/.local/state/orchestrator.
+Under systemd the unit names state and socket (StateDirectory=, RuntimeDirectory=). Whoever reads
+the settings of that daemon, /etc/orchestrator/config.toml or NAME.toml, means the same places, so
+that the commands find them without a word: /var/lib/orchestrator or orchestrator-NAME, and /run.
+Else the state is /var/lib/orchestrator for root, ~/.local/state/orchestrator for users.
 """
 
 import os
@@ -14,7 +16,7 @@ SOCKET_NAME = "orchestrator.sock"
 SOCKET_PATH_BYTES_MAX = 107  # sun_path has 108 bytes, the last one is NUL
 SYSTEM_CONFIG = Path("/etc/orchestrator/config.toml")
 SYSTEM_STATE = Path("/var/lib/orchestrator")
-SYSTEM_SOCKET = Path("/run/orchestrator") / SOCKET_NAME
+RUN = Path("/run")
 
 
 def config_file(environ: Mapping[str, str]) -> Path | None:
@@ -29,38 +31,53 @@ def config_file(environ: Mapping[str, str]) -> Path | None:
     return next((file for file in (*files, SYSTEM_CONFIG) if _exists(file)), None)
 
 
-def state_dir(environ: Mapping[str, str]) -> Path:
-    """Return the state directory used when the settings name none."""
+def state_dir(environ: Mapping[str, str], file: Path | None) -> Path:
+    """Return the state directory used when the settings, which are in `file`, name none."""
     if given := environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
+    if file and file.absolute().parent == SYSTEM_CONFIG.parent:
+        return SYSTEM_STATE.with_name(_instance(file))
     if os.geteuid() == 0:
         return SYSTEM_STATE
     home = _home(environ, "XDG_STATE_HOME", ".local/state")
     return (home or Path.cwd()) / "orchestrator"
 
 
-def socket_path(environ: Mapping[str, str], state: Path) -> Path:
-    """Return the status socket used when the settings name none."""
+def _instance(file: Path) -> str:
+    """Return what the units call the folders of the daemon with these settings."""
+    name = SYSTEM_STATE.name
+    return name if file.name == SYSTEM_CONFIG.name else f"{name}-{file.stem}"
+
+
+def socket_path(environ: Mapping[str, str], state: Path, run: Path = RUN) -> Path:
+    """Return the status socket used when the settings name none.
+
+    A unit's daemon has it in a folder below /run, which is there only while that daemon is.
+    """
     if given := environ.get("RUNTIME_DIRECTORY"):
         return Path(given.split(":")[0]) / SOCKET_NAME
+    if state.parent == SYSTEM_STATE.parent and (run / state.name).is_dir():
+        return run / state.name / SOCKET_NAME
     return state / SOCKET_NAME
 
 
-def find_socket(config: Path | None, environ: Mapping[str, str]) -> Path:
+def find_socket(config: Path | None, environ: Mapping[str, str], run: Path = RUN) -> Path:
     """Find the status socket for a command that only talks to a running daemon.
 
-    Reads no more of the settings than it needs; the daemon itself has checked them. A daemon
-    started by systemd keeps its socket below /run, which its settings need not say.
+    Reads no more of the settings than it needs; the daemon itself has checked them. Who has no
+    settings and no daemon of his own means the system's.
     """
-    service = _service_table(config or config_file(environ))
+    file = config or config_file(environ)
+    service = _service_table(file)
     named = environ.get("ORCHESTRATOR_SERVICE__SOCKET") or service.get("socket")
     if named:
         return Path(named).expanduser()
     state = environ.get("ORCHESTRATOR_SERVICE__STATE_DIR") or service.get("state_dir")
-    usual = socket_path(environ, Path(state).expanduser() if state else state_dir(environ))
-    if not state and not _exists(usual) and _exists(SYSTEM_SOCKET):
-        return SYSTEM_SOCKET
-    return usual
+    if state:
+        return socket_path(environ, Path(state).expanduser(), run)
+    usual = socket_path(environ, state_dir(environ, file), run)
+    systems = run / SYSTEM_STATE.name / SOCKET_NAME
+    return systems if not _exists(usual) and _exists(systems) and file is None else usual
 
 
 def _service_table(file: Path | None) -> dict[str, str]:

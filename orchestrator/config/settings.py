@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     def paths(self) -> Paths:
         """Every place, resolved."""
         service = self.service
-        state = (service.state_dir or places.state_dir(self._environ)).absolute()
+        state = (service.state_dir or places.state_dir(self._environ, self._file)).absolute()
         ledger = None if service.database else state / LEDGER_NAME
         url = service.database.get_secret_value() if service.database else ""
         if url.startswith("sqlite"):

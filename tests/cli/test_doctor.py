@@ -15,7 +15,7 @@ from aiohttp import web
 
 from orchestrator.cli import doctor_machine as machine
 from orchestrator.cli.doctor_quota import _tokens
-from orchestrator.cli.doctor_service import _clock
+from orchestrator.cli.doctor_service import _clock, service_checks
 from orchestrator.config.settings import load
 from orchestrator.daemon.surroundings import migrations
 from orchestrator.emulator import Emulator, EmulatorSettings, Fault, create_app
@@ -141,6 +141,16 @@ def test_what_the_running_daemon_lacks_is_told(found, daemon, shown):
 def test_a_missing_key_is_found(found):
     """Without a key nothing can be asked; the remedy names where to put one."""
     assert "GEMINI_API_KEY" in one(found(), "key", "fail")["remedy"]
+
+
+def test_a_key_that_only_the_unit_gives_is_no_failure(home):
+    """The credential of an installed unit is not in a shell; the doctor says how to use it."""
+    (home / "gemini_api_key").write_text("x")
+
+    (finding,) = service_checks(load(None), home)
+
+    assert finding.verdict == "skip"
+    assert f"CREDENTIALS_DIRECTORY={home} orchestrator doctor" in finding.said
 
 
 # ---- the service --------------------------------------------------------------------------------

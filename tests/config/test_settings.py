@@ -1,6 +1,7 @@
 """Settings come from three places, are checked, and say in one line what is wrong where."""
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -207,6 +208,55 @@ def test_systemd_names_the_places(tmp_path):
 
     assert paths.state_dir == tmp_path / "a"
     assert paths.socket == Path("/run/o/orchestrator.sock")
+
+
+@pytest.mark.parametrize(
+    ("file", "state"),
+    [
+        ("/etc/orchestrator/config.toml", "/var/lib/orchestrator"),
+        ("/etc/orchestrator/two.toml", "/var/lib/orchestrator-two"),
+    ],
+)
+def test_who_reads_the_settings_of_a_unit_means_its_places(file, state):
+    """A command that systemd has not started finds the state of the daemon that it has."""
+    assert places.state_dir({"HOME": "/home/alice"}, Path(file)) == Path(state)
+    given = {"STATE_DIRECTORY": "/srv/orchestrator"}
+    assert places.state_dir(given, Path(file)) == Path("/srv/orchestrator")
+
+
+def test_other_settings_have_other_places():
+    """Settings outside /etc/orchestrator mean no unit's state."""
+    found = places.state_dir({"XDG_STATE_HOME": "/home/alice/state"}, Path("/etc/x/two.toml"))
+
+    mine = "/var/lib" if os.geteuid() == 0 else "/home/alice/state"
+    assert found == Path(mine) / "orchestrator"
+
+
+def test_the_socket_of_a_unit_is_below_run_while_its_daemon_is(tmp_path):
+    """The folder below /run comes and goes with the daemon; without it the state has the socket."""
+    state = Path("/var/lib/orchestrator-two")
+
+    stopped = places.socket_path({}, state, tmp_path)
+    (tmp_path / "orchestrator-two").mkdir()
+
+    assert stopped == state / "orchestrator.sock"
+    running = tmp_path / "orchestrator-two" / "orchestrator.sock"
+    assert places.socket_path({}, state, tmp_path) == running
+    assert places.find_socket(None, {"ORCHESTRATOR_SERVICE__STATE_DIR": str(state)}, tmp_path) == (
+        running
+    )
+
+
+def test_who_has_no_settings_and_no_daemon_means_the_systems(tmp_path):
+    """Without any settings the system's socket is found; with settings never another's."""
+    (tmp_path / "orchestrator").mkdir()
+    systems = tmp_path / "orchestrator" / "orchestrator.sock"
+    systems.touch()
+    environ = {"STATE_DIRECTORY": str(tmp_path / "mine")}
+    own = write(tmp_path, "")
+
+    assert places.find_socket(None, environ, tmp_path) == systems
+    assert places.find_socket(own, environ, tmp_path) == tmp_path / "mine" / "orchestrator.sock"
 
 
 def test_folders_must_differ(tmp_path):

@@ -29,11 +29,6 @@ TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter")
 WAITS_MAX = 300
 BOOKS = "http://127.0.0.1:8080/__emulator__/ledger"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
-SERVICE = """\
-[service]
-state_dir = "/var/lib/orchestrator"
-socket = "/run/orchestrator/orchestrator.sock"
-"""
 SETTINGS = """\
 [gemini]
 base_url = "http://localhost:8080"
@@ -185,7 +180,7 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
         machine.run("useradd", "-m", "bob")
         machine.run("systemd-tmpfiles", "--create", "orchestrator.conf")
         machine.write("/etc/orchestrator/gemini_api_key", KEY + "\n", 0o600)
-        machine.write("/etc/orchestrator/config.toml", SERVICE + SETTINGS)
+        machine.write("/etc/orchestrator/config.toml", SETTINGS)
         machine.run("systemctl", "start", "emulator")
         yield machine
         machine.attempt("systemctl", "poweroff")

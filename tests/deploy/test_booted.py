@@ -123,6 +123,19 @@ def test_a_member_of_the_group_gets_answers_and_gives_no_orders(machine):
     assert (refused.returncode, stranger.returncode) == (77, 77)
 
 
+def test_the_doctor_finds_the_daemon_of_the_unit(machine):
+    """From root's shell, and from the settings alone, everything of the unit is found and well."""
+    asked = machine.run(
+        "env", "CREDENTIALS_DIRECTORY=/etc/orchestrator", PROGRAM, "doctor", "--json"
+    )
+
+    found = {(each["check"], each["verdict"]): each["said"] for each in json.loads(asked)}
+    assert not [said for (_, verdict), said in found.items() if verdict in {"fail", "skip"}]
+    assert "/run/orchestrator/orchestrator.sock" in found["socket", "ok"]
+    assert "/etc/systemd/system/orchestrator.service" in found["unit", "ok"]
+    assert "credential" in found["key", "ok"]
+
+
 def test_the_filter_of_system_calls_is_never_met(machine):
     """A whole job is done although any call outside the filter would kill the daemon.
 
@@ -236,9 +249,7 @@ def test_it_can_change_nothing_outside_its_folders(machine):
 
 def test_another_instance_runs_beside_it(machine):
     """An instance of the template has its own ledger, inbox and socket."""
-    own = '[service]\nstate_dir = "/var/lib/orchestrator-two"\n'
-    own += 'socket = "/run/orchestrator-two/orchestrator.sock"\n'
-    machine.write("/etc/orchestrator/two.toml", own + machines.SETTINGS)
+    machine.write("/etc/orchestrator/two.toml", machines.SETTINGS)
     machine.write("/etc/orchestrator/two.key", KEY, 0o600)
 
     machine.run("systemctl", "start", "orchestrator@two")
