@@ -13,6 +13,7 @@ from datetime import timedelta
 import structlog
 
 from orchestrator.daemon import money
+from orchestrator.daemon.blocking import Gate
 from orchestrator.daemon.money import Purse
 from orchestrator.domain.batches import Part, Usage
 from orchestrator.domain.evidence import Evidence, Start
@@ -31,7 +32,6 @@ from orchestrator.domain.policy import (
     PollPolicy,
     RetryPolicy,
     SubmissionPolicy,
-    backoff,
 )
 from orchestrator.ports import Blocked, Clock, Sending
 from orchestrator.store import incidents, notices, projects, request_sets
@@ -71,14 +71,6 @@ class Told:
 
 
 @dataclass(slots=True)
-class _Block:
-    call: str
-    error: Blocked
-    times: int
-    until: float
-
-
-@dataclass(slots=True)
 class OneProject:
     """Implements `ports.Project` for the account that the present key belongs to.
 
@@ -101,21 +93,21 @@ class OneProject:
     _learned: dict[str, int] = field(default_factory=dict)
     _eased: dict[str, float] = field(default_factory=dict)
     _others: int = 0
-    _block: _Block | None = None
     _regular: float = 0.0
     _wanted: list[float] = field(default_factory=list)
     _seen: set[JobName] = field(default_factory=set)
     _born: float = 0.0
+    _gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gate = Gate(self.name, self.journal, self.clock, self.policies.retry)
 
     async def load(self) -> None:
         """Take over what earlier lives have learned."""
         self._born = self.clock.elapsed()
         models = await self.journal.read(projects.learned, self.name)
         self._learned = dict(models)
-        block = await self.journal.read(projects.blocked, self.name)
-        if block is not None:
-            error = Blocked(block.why, block.remedy)
-            self._block = _Block("any", error, 0, self.clock.elapsed())
+        await self._gate.load()
 
     # ---- what the lists prove -----------------------------------------------------------------
 
@@ -181,11 +173,7 @@ class OneProject:
 
     def obstacle(self) -> str | None:
         """Tell why nothing new may start at the provider now."""
-        if (why := self.room()) is not None:
-            return why
-        if self._block is not None and self.clock.elapsed() < self._block.until:
-            return f"blocked: {self._block.error}"
-        return None
+        return self.room() or self._gate.obstacle()
 
     def limits(self) -> Limits:
         """Return what the project may hold."""
@@ -239,30 +227,11 @@ class OneProject:
 
     async def block(self, blocked: Blocked, call: str) -> None:
         """Stop submissions; after a growing wait one more try is let through."""
-        before = self._block
-        times = before.times + 1 if before is not None else 1
-        wait = backoff(self.policies.retry, times, 0.5).total_seconds()
-        self._block = _Block(call, blocked, times, self.clock.elapsed() + wait)
-        if before is not None and before.error.why == blocked.why:
-            return
-        now = self.clock.now()
-        body = {"event": "blocked", "at": now.isoformat(), "project": self.name}
-        body |= {"why": blocked.why, "remedy": blocked.remedy}
-
-        def journal(tx: Tx) -> None:
-            projects.block(tx, now, self.name, blocked.why, blocked.remedy)
-            notices.enqueue(tx, now, "blocked", None, json.dumps(body))
-
-        await self.journal.write(journal)
-        log.error("project.blocked", project=self.name, why=blocked.why, remedy=blocked.remedy)
+        await self._gate.close(blocked, call)
 
     async def accepted(self, call: str) -> None:
         """End a block when the call that was refused is served again."""
-        if self._block is None or (self._block.call not in ("any", call) and call != "create"):
-            return
-        self._block = None
-        await self.journal.write(projects.unblock, self.name)
-        log.info("project.unblocked", project=self.name)
+        await self._gate.accepted(call)
 
     # ---- money and holds ----------------------------------------------------------------------
 
