@@ -5,27 +5,21 @@ import re
 import subprocess
 import sys
 import sysconfig
-import time
 
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, blocks, named
+from tests.docs.processes import ORCHESTRATOR, read, wait
 
-PATIENCE_SECONDS = 60
-SHOWN = [page for page in PAGES if any(each.kind == "sh" for each in blocks(page))]
+CURL = ROOT / "docs" / "status-api.md"  # its commands are run beside the socket's other tests
+SHOWN = [
+    page
+    for page in PAGES
+    if any(each.kind in {"sh", "console"} for each in blocks(page)) and page != CURL
+]
+STAYS = re.compile(r"^orchestrator emulator (.*)$", re.MULTILINE)
 SCRIPTS = sysconfig.get_path("scripts")
-ORCHESTRATOR = [sys.executable, "-m", "orchestrator"]
 RECIPE = re.compile(r"^demo:.*\n\t@\$\(BIN\)/python -m orchestrator demo$", re.MULTILINE)
-
-
-@pytest.fixture
-def emulator(tmp_path):
-    """Return the address of an emulator."""
-    command = [*ORCHESTRATOR, "emulator", "--port", "0", "--speed", "60", "--quiet"]
-    log = tmp_path / "emulator.log"
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, cwd=tmp_path) as process:
-        yield wait(process, lambda: re.search(r"http://[\d.:]+", read(log)))[0]
-        process.terminate()
 
 
 @pytest.fixture
@@ -53,25 +47,20 @@ def world(tmp_path, emulator):
         process.terminate()
 
 
-def wait(process, true):
-    """Wait until something is true, for as long as the process lives."""
-    for _ in range(PATIENCE_SECONDS * 20):
-        if found := true():
-            return found
-        assert process.poll() is None, process.args
-        time.sleep(0.05)  # a process of its own gives no other sign
-    raise AssertionError(process.args)
-
-
-def read(file):
-    return file.read_text("utf-8")
+def typed(block):
+    """Return what somebody types of a block: of a console only what stands behind a prompt."""
+    if block.kind == "console":
+        return "\n".join(re.findall(r"^\$ (.*)$", block.text, re.MULTILINE))
+    return block.text if block.kind == "sh" else ""
 
 
 def script(page, environ):
     """Return the commands of a page that are run, in order."""
-    run = [block.text for block in blocks(page) if block.kind == "sh" and block.why is None]
+    run = [typed(block) for block in blocks(page) if block.why is None]
     text = "set -eu -o pipefail\n" + "\n".join(run)
     text = text.replace("http://127.0.0.1:8080", environ["EMULATOR"])
+    text = text.replace("/tmp/emulator", f"{environ['HOME']}/emulator")
+    text = STAYS.sub(r"timeout -s INT 2 orchestrator emulator --port 0 \1 || [ $? = 124 ]", text)
     return re.sub(
         r"^make demo$", f"{sys.executable} -m orchestrator demo", text, flags=re.MULTILINE
     )
