@@ -90,7 +90,10 @@ async def open_ledger(file: Path, now: datetime) -> InlineDatabase:
     )
     if not _compiled:
         _compiled.append((inner._engine.dialect, inner._engine._compiled_cache))
-    inner._engine.dialect, inner._engine._compiled_cache = _compiled[0]
+    dialect, cache = _compiled[0]
+    for where in (inner._engine, inner._connection):  # the cache is keyed by the dialect
+        where.dialect = dialect
+    inner._engine._compiled_cache = cache
     return inner
 
 
