@@ -77,10 +77,10 @@ class BoardGauges(Collector):
             ("oldest_set_age_seconds", "Of the oldest set that is running.", sums.oldest_set),
         ):
             yield _one(name, meaning, seconds_between(since or now, now))
-        looked = self._board.looked
-        if looked is not None:
-            age = seconds_between(looked.at, now)
-            yield _one("last_scan_age_seconds", "Since the last complete look at the jobs.", age)
+        board = self._board
+        looked = board.looked.at if board.looked else board.started_at
+        meaning = "Since the last complete look at the jobs, or the start."
+        yield _one("last_scan_age_seconds", meaning, seconds_between(looked, now))
 
     def _projects(self) -> Iterable[GaugeMetricFamily]:
         board, sums = self._board, self._board.sums

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from orchestrator.domain.batches import LapseReason, Tally, Usage
+from orchestrator.domain.batches import BATCH_EDGES, LapseReason, Tally, Usage
+from orchestrator.domain.request_sets import SET_EDGES
 
 HOURS = tuple(3600.0 * hours for hours in (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 12, 18, 24, 36, 48))
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -47,8 +48,11 @@ class Metrics:
         self._collect = histogram("collect_seconds", "From a job's end to its answers.", WAITS)
         self._deliver = histogram("drop_to_delivery_seconds", "From a drop to its results.", HOURS)
         self._statuses: set[str] = set()
-        for reason in LapseReason:  # so that the first one is an increase
+        for reason in LapseReason:  # so that the first one is an increase, and none is no gap
             self._lapses.labels(reason.value)
+        for machine, edges in (("batch", BATCH_EDGES), ("set", SET_EDGES)):
+            for source, target in edges:
+                self._moves.labels(machine, source, target)
         for outcome in ("answered", "failed", "given_up"):
             self._requests.labels(outcome)
         self._lag = histogram("event_loop_lag_seconds", "How late the event loop is.", LAGS)
