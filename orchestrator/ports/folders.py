@@ -1,7 +1,7 @@
 """The folders: what is dropped, the daemon's own work, and what is delivered."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.domain.batches import Kind, Mode, Part, Tally, Usage
@@ -81,6 +81,8 @@ class PlanOrder:
     """Turn what is in the pool into parts of one generation, outside the live envelopes.
 
     `tokens_max` bounds the estimated tokens of a batch, `tokens_per_byte` calibrates the estimate.
+    `turned_away` counts, by their ranges, the batches of this generation for whose jobs there was
+    no room: the next one of the same ranges has a token of its own.
     """
 
     request_set: SetId
@@ -94,6 +96,7 @@ class PlanOrder:
     kind: Kind
     model: str
     first_serial: int
+    turned_away: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,9 @@ class _Planner:
 
     def _part(self, cut: Cut, mode: Mode) -> PartPlan:
         ranges = ranges_digest(cut.runs)
-        name = token(self._install, self._order.request_set, self._order.generation, ranges)
+        turn = self._order.turned_away.get(ranges, 0)
+        named_by = f"{ranges}+{turn}" if turn else ranges
+        name = token(self._install, self._order.request_set, self._order.generation, named_by)
         size = cut.measure.bytes
         if mode == "inline":
             size = self._inline_size(cut, name)

@@ -5,15 +5,14 @@ proven, or the set is held. Output is looked for whatever the job's end was call
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from orchestrator.domain import batches as machine, request_sets as sets
-from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Part
+from orchestrator.domain.batches import Batch, Ended, Lapsed, LapseReason, Part
 from orchestrator.domain.failures import INTERNAL
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.jobs import Gone, JobState
-from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.domain.moves import Move
 from orchestrator.domain.options import Choice, from_text
 from orchestrator.domain.policy import REMEDIES, Remedy, RetryPolicy, backoff
@@ -48,6 +47,7 @@ LAPSES = {
 }
 CODES = {LapseReason.EXPIRED: 4, LapseReason.CANCELLED: 1}
 ROOM_FAILURES = 3  # waits begin as after so many refusals
+ROOM_WAIT_MAX = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -206,31 +206,36 @@ class Collect:
             why += f" ({item.error.code}: {item.error.message})"
         if remedy is Remedy.SPLIT and part.count > 1:
             reason = LapseReason.INVALID  # its requests stay in the pool of this generation
+        elif remedy is Remedy.LATER:
+            await self._make_room(item, info)  # and so do these
         else:
             await self._release(item, info, remedy, why)
-        if remedy is Remedy.LATER:
-            await self.project.ease(part)
-            self._rest(part)
         await self._apply_lapse(item, reason, why)
         self.patience.pop(part.token, None)
 
     async def _release(self, item: Ended, info: SetInfo, remedy: Remedy, why: str) -> None:
         part, code = item.part, item.error.code if item.error else None
         generations_max = from_text(info.options).generations_max
-        if remedy is Remedy.LATER:
-            generations_max = GENERATION_MAX
         last = remedy in (Remedy.SPLIT, Remedy.GIVE_UP) or part.generation >= generations_max
         code = code or CODES.get(LAPSES[item.outcome], INTERNAL)
         tries = f"generation {part.generation}: {why}"
         await self.work.release(info.folder, part, tries if last else None, code, tries)
 
-    def _rest(self, part: Part) -> None:
-        """Leave the model alone for minutes: a job that fails for want of room is slow."""
+    async def _make_room(self, item: Ended, info: SetInfo) -> None:
+        """There was no room for the job to run: that was no try, whatever the time it takes.
+
+        Its model is left alone for a while that doubles each time, up to `ROOM_WAIT_MAX`.
+        """
+        part, retry = item.part, replace(self.retry, backoff_max=ROOM_WAIT_MAX)
+        rows = await self.journal.read(batch_rows.of_set, info.id)
+        before = sum(_held_the_first_of(row, part) for row in rows)
 
         def patience(times: int) -> timedelta:
-            failures = times + part.generation + ROOM_FAILURES
-            return backoff(self.retry, failures, self.ids.jitter())
+            failures = max(times, before + 1) + ROOM_FAILURES
+            return backoff(retry, failures, self.ids.jitter())
 
+        await self.work.unmark_sent(info.folder, part.token)  # nothing of it is due any more
+        await self.project.ease(part)
         self.project.sending.rest(part.model, self.clock.elapsed(), patience)
 
     async def _apply_lapse(self, item: Ended, reason: LapseReason, why: str) -> None:
@@ -272,6 +277,13 @@ def _remedy(item: Ended) -> Remedy:
     if item.outcome is JobState.FAILED and item.error is not None:
         return REMEDIES.get(item.error.code, Remedy.AGAIN)
     return Remedy.AGAIN
+
+
+def _held_the_first_of(row: Batch, part: Part) -> bool:
+    """Tell whether a batch of this generation failed before with the first request of `part`."""
+    failed = isinstance(row, Lapsed) and row.reason is LapseReason.FAILED
+    same = row.part.generation == part.generation and row.part.lo <= part.lo < row.part.hi
+    return failed and same
 
 
 def _foreign(item: Ended, report: JoinReport) -> str:

@@ -5,7 +5,8 @@ what failed are this one step. A plan file found without its row is taken up aga
 may have been sent: the ledger was rolled back or lost, the folder was not.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -140,6 +141,7 @@ class Plan:
             kind=info.kind,
             model=info.model,
             first_serial=1 + max((row.part.serial for row in rows), default=0),
+            turned_away=_turned_away(rows, generation),
         )
 
     async def _restore(self, info: SetInfo, rows: Sequence[Batch]) -> list[Planned]:
@@ -182,6 +184,15 @@ def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
 
 def _is_to_be_split(row: Batch) -> bool:
     return isinstance(row, Lapsed) and row.reason is LapseReason.INVALID
+
+
+def _turned_away(rows: Sequence[Batch], generation: int) -> Mapping[str, int]:
+    """Count by their ranges the jobs of a generation that failed.
+
+    Only of those for which there was no room are the requests still in this generation's pool.
+    """
+    failed = (row for row in rows if isinstance(row, Lapsed) and row.reason is LapseReason.FAILED)
+    return Counter(row.part.ranges for row in failed if row.part.generation == generation)
 
 
 def _generations(rows: Sequence[Batch]) -> list[int]:

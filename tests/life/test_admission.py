@@ -1,5 +1,6 @@
 """Admission: who starts when, within what the project may hold."""
 
+from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
 from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
 
@@ -138,3 +139,19 @@ def test_tokens_that_fail_at_the_run_are_sent_again_later():
         town.judge()
 
     live(scenario, provider=settings, config="[retry]\nmax_generations = 1\n")
+
+
+def test_a_job_for_which_there_is_no_room_costs_no_generation():
+    """FAILED 8 is tried again for as long as it takes, less and less often, and is no try."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("crowded", 1))
+        await town.pass_time(DAY)
+        assert GENERATION_MAX < len(town.jobs) <= 40
+        town.emulator.faults.clear()
+        await town.until_delivered(within=3 * HOUR)
+        town.judge()
+        assert town.summary("crowded")["generations"] == 1
+
+    full = Fault(do="fail", code=8, message="no capacity")
+    live(scenario, faults=(full,), config="[retry]\nmax_generations = 1\n")
