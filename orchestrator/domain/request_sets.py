@@ -135,6 +135,7 @@ SetEdge: TypeAlias = (
     | Move[Running, Running]  # narrow: an expiry halved the next batches; or rehome
     | Move[Running, Delivered]  # deliver: summary.json is on disk
     | Move[Delivered, Running]  # reopen: `retry` put its failures back into the pool
+    | Move[Cancelled, Running]  # reopen: the same of what was cancelled
     | Move[Open, Cancelled]  # cancel: asked for, and no batch is live
 )
 SET_EDGES = edges(SetEdge)
@@ -193,10 +194,15 @@ def run_itself(request_set: Indexed, run: int) -> Move[Indexed, Indexed]:
     return Move(request_set, replace(request_set, info=info), "the first run has no answers left")
 
 
-def reopen(request_set: Delivered, outbox: str, batch_bytes_max: int) -> Move[Delivered, Running]:
+def reopen(request_set: Delivered | Cancelled, outbox: str, batch_bytes_max: int) -> SetEdge:
     """Go on with what failed: the operator asked for it. What was delivered stays as it is."""
-    info = replace(request_set.info, outbox=outbox)
-    return Move(request_set, Running(info, batch_bytes_max), f"retry into {outbox}")
+    running = Running(replace(request_set.info, outbox=outbox), batch_bytes_max)
+    why = f"retry into {outbox}"
+    match request_set:
+        case Delivered():
+            return Move(request_set, running, why)
+        case Cancelled():
+            return Move(request_set, running, why)
 
 
 def cancel(

@@ -35,6 +35,7 @@ SET_VERBS = {
     ("received", "rejected"): "set.rejected",
     ("indexed", "running"): "set.started",
     ("delivered", "running"): "set.reopened",
+    ("cancelled", "running"): "set.reopened",
 }
 LOUD = frozenset(
     {

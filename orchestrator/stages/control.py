@@ -67,10 +67,10 @@ class Control:
         return "running again"
 
     async def retry(self, target: SetId) -> str:
-        """Send again what failed; of a held set, what its vanished jobs were to answer."""
+        """Send again what failed or was cancelled; of a held set, what its vanished jobs owe."""
         stored = await self._get(target)
         match stored.value:
-            case Delivered():
+            case Delivered() | Cancelled():
                 return await self._reopen(stored, stored.value)
             case _ if (stored.flags.held or "").startswith("vanished"):
                 return await self._give_up_vanished(stored)
@@ -79,7 +79,7 @@ class Control:
             case _:
                 raise NotPossible(
                     f"{target} is {stored.value.state}",
-                    "only a delivered set can be retried; wait, or `resume` it if it is held",
+                    "only a finished set can be retried; wait, or `resume` it if it is held",
                 )
 
     async def delete_remote(self, target: SetId) -> str:
@@ -146,8 +146,8 @@ class Control:
                 set_rows.flag, self.clock.now(), name, stored.flags, after, why
             )
 
-    async def _reopen(self, stored: StoredSet, delivered: Delivered) -> str:
-        info = stored.value.info
+    async def _reopen(self, stored: StoredSet, over: Delivered | Cancelled) -> str:
+        info = over.info
         if info.answered_from is not None:
             raise NotPossible(
                 f"{info.name} was answered from {info.answered_from}", "retry that set"
@@ -162,7 +162,13 @@ class Control:
             raise NotPossible(f"nothing of {info.name} failed", "its results are complete")
         outbox = await self.journal.read(questions.next_outbox, info.outbox)
         bound = from_text(info.options).batch_bytes_max or self.project.limits().file_max_bytes
-        await self.journal.record(sets.reopen(delivered, outbox, bound))
+        now, after = self.clock.now(), replace(stored.flags, cancel_asked=False)
+
+        def withdraw(tx: Tx) -> None:
+            if after != stored.flags:  # else it would be cancelled again
+                set_rows.flag(tx, now, info.id, stored.flags, after, "retry asked")
+
+        await self.journal.record(sets.reopen(over, outbox, bound), also=withdraw)
         return f"{count} requests are sent again; the results will be in outbox/{outbox}"
 
     async def _give_up_vanished(self, stored: StoredSet) -> str:

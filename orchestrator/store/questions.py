@@ -65,8 +65,9 @@ def next_outbox(tx: Tx, taken: str) -> str:
 
 
 def was_reopened(tx: Tx, set_id: SetId) -> bool:
-    """Tell whether a set that was delivered runs again."""
-    reopened = (events.c.source == "delivered") & (events.c.target == "running")
+    """Tell whether a set that was delivered or cancelled runs again."""
+    over = one_of(events.c.source, "delivered", "cancelled")
+    reopened = over & (events.c.target == "running")
     whole_set = (events.c.set_id == set_id) & events.c.batch_id.is_(None)
     return bool(tx.scalar(select(exists().where(whole_set, reopened))))
 

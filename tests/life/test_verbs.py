@@ -117,3 +117,26 @@ def test_delete_remote_leaves_nothing_at_the_service():
         assert not [one for one in files.files.values() if files.is_there(one)]
 
     live(scenario)
+
+
+def test_a_cancelled_set_can_be_retried():
+    """What was answered stays, what was cancelled runs after all; said twice it is one retry."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("regret", 4, options=TWO))
+        set_id = await town.set_of("regret")
+        await town.until(lambda: "ended>collected" in town.moves, step=5)
+        await town.control.cancel(set_id)
+        await town.until_delivered()
+        cancelled = [one["key"] for one in town.results("regret") if "error" in one]
+        assert len(cancelled) == 2
+        said = [await town.control.retry(set_id) for _ in range(2)]
+        assert "2 requests are sent again" in said[0]
+        assert "already" in said[1]
+        await town.restart(ONE)
+        await town.until((town.state / "outbox/regret-2/summary.json").exists)
+        assert all("response" in one for one in town.results("regret-2"))
+        assert isinstance((await town.stored(set_id)).value, Delivered)
+        assert town.books().findings == ()
+
+    live(scenario, config=ONE)
