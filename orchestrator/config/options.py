@@ -49,11 +49,13 @@ def parse(text: str) -> DropOptions:
         raise BadOptions(f"options: larger than {OPTIONS_BYTES_MAX} bytes; remove what is not TOML")
     try:
         return DropOptions.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise BadOptions(f"options: not valid TOML: {error}") from None
-    except ValidationError as error:
+    except ValidationError as error:  # it is a ValueError, too
         known: dict[Where, list[str]] = {(): sorted(DropOptions.model_fields)}
         raise BadOptions("options: " + "; ".join(explain(error, {}, known))) from None
+    except RecursionError:
+        raise BadOptions("options: nested too deeply; remove some levels") from None
+    except ValueError as error:  # not TOML, or an integer of thousands of digits
+        raise BadOptions(f"options: not valid TOML: {error}") from None
 
 
 def _profile(settings: Settings, name: str, *, asked: bool) -> SetOptions:

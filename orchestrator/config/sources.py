@@ -60,6 +60,8 @@ class FileSource(Source):
             values = tomllib.loads(text)
         except ValueError as error:
             raise ConfigError(f"{self._file}: not valid TOML: {error}; mend it there") from None
+        except RecursionError:
+            raise ConfigError(f"{self._file}: nested too deeply; mend it there") from None
         self.origins = {(): f"{self._file}"}
         self.origins |= {
             where: f"{self._file}:{number}" for where, number in _line_numbers(text.splitlines())
