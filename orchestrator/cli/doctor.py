@@ -51,7 +51,7 @@ def doctor(config: Path | None, *, offline: bool, as_json: bool) -> int:
 def line(found: Finding) -> str:
     """Write a finding on one line."""
     remedy = f"; {found.remedy}" if found.remedy else ""
-    return printable(f"{found.verdict:<4}  {found.check + ':':<20} {found.said}{remedy}")
+    return printable(f"{found.verdict:<4}  {found.check + ':':<27} {found.said}{remedy}")
 
 
 def _print(found: Finding) -> None:
@@ -88,7 +88,7 @@ def _findings(config: Path | None, *, offline: bool) -> Iterator[Finding]:
 
 
 def _settings(settings: "Settings") -> Iterator[Finding]:
-    file = settings.file or "no settings file; all defaults"
+    file = settings.file or "no settings file; the environment, else defaults"
     yield Finding("settings", "ok", str(file))
     if not any(profile.model for profile in settings.profiles.values()):
         said = "no profile names a model, so every drop needs its own options file"

@@ -50,7 +50,13 @@ def _order(
 
 def _one(daemon: Client, verb: str, name: str, body: dict[str, str] | None) -> Any:
     with asking():
-        return daemon.order(verb, daemon.find(name)["id"], body)
+        id_ = daemon.find(name)["id"]
+    try:
+        with asking():
+            return daemon.order(verb, id_, body)
+    except Failure as refused:  # the daemon knows sets by their ids, whoever asked by their names
+        named = name if name == id_ else f"{name} ({id_})"
+        raise Failure(str(refused).replace(id_, named), refused.code) from None
 
 
 _set_argument = click.argument("wanted", metavar="SET", shell_complete=complete_set)

@@ -158,6 +158,8 @@ def outcome(view: Any, outbox: Path) -> str:
         return f"{name}: rejected: {shown_name(view['reason'] or '')}"
     took = datetime.fromisoformat(view["finished_at"]) - datetime.fromisoformat(view["received_at"])
     said = f"{count(view['answered'])} answered, {count(view['failed'])} failed"
+    if view["answered_from"]:
+        said += f", the answers of {view['answered_from']}, not paid again"
     where = shown_name(str(outbox / (view["outbox"] or view["name"])))
     return f"{name}: {view['state']} in {span(took.total_seconds())}: {said}; {where}"
 

@@ -213,6 +213,17 @@ def test_a_refusal_ends_with_its_own_code(call, daemon, shown, status, code):
     assert ended.err == "orchestrator: it is delivered; use retry\n"
 
 
+def test_a_refused_order_names_the_set_as_it_was_asked_for(call, daemon, shown):
+    """The daemon speaks of ids; who named a set reads the name, and which of that name it is."""
+    daemon.sets = [shown.a_set("prompts", id="abcdefghij")]
+    daemon.answer = (409, "abcdefghij is delivered", "use retry")
+
+    by_name, by_id = call("pause", "prompts"), call("pause", "abcdefghij")
+
+    assert by_name.err == "orchestrator: prompts (abcdefghij) is delivered; use retry\n"
+    assert by_id.err == "orchestrator: abcdefghij is delivered; use retry\n"
+
+
 def test_without_a_daemon_it_says_how_to_start_one(call):
     """No socket, no daemon: EX_UNAVAILABLE, and the command that starts one."""
     ended = call("status")

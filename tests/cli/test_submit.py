@@ -306,4 +306,6 @@ def test_the_codes_of_the_ends(shown):
     assert exit_code(ends["delivered"]) == 0
     assert exit_code(ends["rejected"]) == 65
     assert outcome(ends["delivered"], Path("/out")).endswith("; /out/a")
+    again = outcome(ends["delivered"] | {"answered_from": "vvo7f5a32n"}, Path("/out"))
+    assert "the answers of vvo7f5a32n, not paid again" in again
     assert "\n" not in outcome(ends["rejected"], Path("/out"))
