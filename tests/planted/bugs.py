@@ -11,20 +11,27 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
+import numpy as np
 from sqlalchemy import bindparam
 
 from orchestrator.domain.evidence import Absence, Evidence
 from orchestrator.domain.ids import InstallId, SetId, token
 from orchestrator.domain.jobs import Scan
+from orchestrator.domain.join import Counting
+from orchestrator.domain.policy import SubmissionPolicy
 from orchestrator.gemini import errors, jobs as gemini_jobs
+from orchestrator.gemini.jobs import GeminiJobs
+from orchestrator.gemini.service import Service
 from orchestrator.ports import InDoubt, Trouble, Unavailable
+from orchestrator.service import lock
 from orchestrator.service.redaction import Redactor
 from orchestrator.spool import atomic, plan, publish
 from orchestrator.spool.work import WorkFolder
 from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.watch import Watch
-from orchestrator.store import sqlite, transitions
+from orchestrator.store import lives, sqlite, transitions
 from orchestrator.store.codecs import BATCH_STATE_COLUMNS
 from orchestrator.store.tables import batches
 
@@ -108,6 +115,25 @@ def _as_it_is(_self: Redactor, text: str) -> str:
     return text
 
 
+_create = GeminiJobs.create
+
+
+async def _create_again(self: GeminiJobs, *args: Any) -> Any:
+    try:
+        return await _create(self, *args)
+    except InDoubt:
+        return await _create(self, *args)
+
+
+def _nobodys_business(_folder: Path) -> Any:
+    return ANY
+
+
+def _none_missing(self: Counting) -> Any:
+    return np.zeros(self.places.count, np.bool_)
+
+
+_sent_anywhere = replace(Service(), other_hosts=True).sent_to
 _chance = count()
 
 
@@ -137,6 +163,25 @@ BUGS = (
         "empty list",
         (Bug("no control", Watch, "_doubted", _believed, "empty list"),),
     ),
+    Bug("an older life may still send", lives, "check_epoch", _nothing, "two lives"),
+    Bug("the state directory is not locked", lock.fcntl, "flock", _nothing, "two daemons"),
+    Bug("a taken name in the outbox is taken over", publish, "_owner", _nobodys_business, "outbox"),
+    Bug(
+        "uploads go to any host",
+        Service,
+        "sent_to",
+        lambda _self, *args: _sent_anywhere(*args),
+        "addresses",
+    ),
+    Bug("a create in doubt is sent again", GeminiJobs, "create", _create_again, "answers lost"),
+    Bug(
+        "the window leaves out how late a create may be",
+        SubmissionPolicy,
+        "window",
+        property(lambda self: self.list_lag),
+        "late creates",
+    ),
+    Bug("a missing answer is overlooked", Counting, "missing", _none_missing, "rows missing"),
     Bug("doubt is taken for a no", gemini_jobs, "create_trouble", _retry_doubt, "hidden"),
     Bug("absence is believed at once", Evidence, "absence", _absent_at_once, "hidden"),
     Bug("nobody asks about what was sent", Reconcile, "do", _done, "answers lost"),

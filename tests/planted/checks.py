@@ -12,10 +12,15 @@ import structlog
 
 from orchestrator.daemon.surroundings import migrations
 from orchestrator.domain import batches as machine
-from orchestrator.domain.ids import FileName
+from orchestrator.domain.ids import FileName, SetId
+from orchestrator.gemini.service import Service
 from orchestrator.log import lines
+from orchestrator.ports import OutboxTaken
+from orchestrator.service.lock import LockedOut, state_lock
+from orchestrator.spool import publish
+from orchestrator.store import lives
 from orchestrator.store.database import InlineDatabase, Tx
-from orchestrator.store.errors import StaleTransition
+from orchestrator.store.errors import LostLedger, StaleTransition
 from orchestrator.store.transitions import apply
 from tests.simulation.weather import fair
 from tests.simulation.world import live_through
@@ -65,6 +70,48 @@ def late_decision() -> list[str]:
     return _with_a_ledger(decide)
 
 
+def two_lives() -> list[str]:
+    """Let a life end in the name of an older one; it has lost the ledger to the newer."""
+
+    def end(tx: Tx) -> list[str]:
+        older = lives.begin_life(tx, NOW, "boot")
+        lives.begin_life(tx, NOW, "boot")
+        try:
+            lives.end_life(tx, LATER, older.epoch)
+        except LostLedger:
+            return []
+        return ["a life that is over still writes"]
+
+    return _with_a_ledger(end)
+
+
+def two_daemons() -> list[str]:
+    """Open one state directory twice; the second daemon must be turned away."""
+    with tempfile.TemporaryDirectory() as folder, state_lock(Path(folder), NOW):
+        try:
+            with state_lock(Path(folder), NOW):
+                return ["two daemons work in one state directory"]
+        except LockedOut:
+            return []
+
+
+def outbox() -> list[str]:
+    """Publish two sets under one name; the second must go elsewhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        publish.born(Path(folder), "name", SetId("first"))
+        try:
+            publish.born(Path(folder), "name", SetId("second"))
+        except OutboxTaken:
+            return []
+        return ["results of another set were taken over"]
+
+
+def addresses() -> list[str]:
+    """Let the service send an upload to another host; nobody asked for that."""
+    elsewhere = Service().sent_to("https://elsewhere.invalid/upload?upload_id=1")
+    return [] if elsewhere is None else [f"requests are sent to {elsewhere.host}"]
+
+
 def log_lines() -> list[str]:
     """Log the key by itself, in a URL and in a field; it must not be read anywhere."""
     out = io.StringIO()
@@ -85,6 +132,10 @@ def tokens() -> list[str]:
 CHECKS = {
     "settings": settings,
     "late decision": late_decision,
+    "two lives": two_lives,
+    "two daemons": two_daemons,
+    "outbox": outbox,
+    "addresses": addresses,
     "log": log_lines,
     "tokens": tokens,
 }

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from orchestrator.emulator.faults import Fault
-from tests.judging.drops import Drop
+from orchestrator.emulator.settings import HOUR
+from tests.judging.drops import EMBED_MODEL, MODEL, Drop
 from tests.planted.checks import CHECKS
 from tests.simulation.effects import Death
-from tests.simulation.weather import LIST_LAG, Weather, fair
+from tests.simulation.weather import LATE_CREATE, LIST_LAG, Weather, fair
 from tests.simulation.world import live_through
 
 DAY = 86_400.0
@@ -33,6 +34,14 @@ def dying(death: Death, every: int, *, lost: bool = False) -> Iterator[Weather]:
         yield world(*faults, deaths={moment: death}, lost=lost)
 
 
+def late_and_hidden() -> Weather:
+    """A create takes effect as late as it may and hides; long jobs beside it show lists whole."""
+    late = Fault(do="late", model=EMBED_MODEL, seconds=LATE_CREATE - 60, status=503, times=1)
+    hidden = Fault(do="hide_new", model=EMBED_MODEL, seconds=LIST_LAG - 60)
+    slow = Fault(do="timing", model=MODEL, pending_seconds=60, running_seconds=4 * HOUR)
+    return world(late, hidden, slow)
+
+
 HARNESSES: dict[str, Callable[[], Iterator[Weather]]] = {
     "fair": lambda: iter([world()]),
     "answers lost": lambda: iter([world(Fault(do="lose_answer", on="batches.create", times=2))]),
@@ -52,6 +61,8 @@ HARNESSES: dict[str, Callable[[], Iterator[Weather]]] = {
             )
         ]
     ),
+    "late creates": lambda: iter([late_and_hidden()]),
+    "rows missing": lambda: iter([world(Fault(do="row_missing", rows=0.5, times=2))]),
     "twins": lambda: iter([world(Fault(do="twin", count=1, times=1))]),
     "jobs fail": lambda: iter([world(Fault(do="fail", code=13, message="internal", times=1))]),
     "deaths": lambda: dying("killed", 11),

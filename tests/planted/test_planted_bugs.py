@@ -6,7 +6,9 @@ from tests.planted.bugs import BUGS, Bug, planted
 from tests.planted.checks import CHECKS
 from tests.planted.harnesses import findings
 
-QUICK = ("fair", "answers lost", "hidden", "empty list", "twins", "jobs fail", *CHECKS)
+WORLDS = ("fair", "answers lost", "hidden", "empty list", "late creates", "rows missing", "twins")
+QUICK = (*WORLDS, "jobs fail", *CHECKS)
+BUGS_MIN = 25
 
 
 @pytest.mark.slow
@@ -23,3 +25,8 @@ def test_a_planted_bug_is_noticed(bug: Bug) -> None:
 def test_without_a_bug_a_harness_is_silent(harness: str) -> None:
     """The same worlds report nothing about the program as it is."""
     assert findings(harness) == []
+
+
+def test_enough_bugs_are_planted() -> None:
+    """The claim is about at least so many different mistakes."""
+    assert len({bug.name for bug in BUGS}) >= BUGS_MIN
