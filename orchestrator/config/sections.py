@@ -137,6 +137,7 @@ class Submission(Section):
     late_create_seconds: Seconds = 900.0
     list_lag_seconds: Seconds = 1800.0
     in_doubt: Literal["auto", "hold"] = "auto"
+    tell_priority: bool = False
 
 
 class Polling(Section):

@@ -163,6 +163,7 @@ class Settings(BaseSettings):
             late_create=timedelta(seconds=self.submission.late_create_seconds),
             list_lag=timedelta(seconds=self.submission.list_lag_seconds),
             hold=self.submission.in_doubt == "hold",
+            tell_priority=self.submission.tell_priority,
         )
 
     def poll_policy(self) -> PollPolicy:

@@ -163,7 +163,17 @@ class Assembly:
             ("upload", Upload(j, w.work, w.files, w.clock, w.ids, p, retry), UPLOADS_MAX, _due),
             (
                 "submit",
-                Submit(j, w.work, w.jobs, w.clock, w.ids, install, p, retry),
+                Submit(
+                    j,
+                    w.work,
+                    w.jobs,
+                    w.clock,
+                    w.ids,
+                    install,
+                    p,
+                    retry,
+                    submission.tell_priority,
+                ),
                 CREATES_MAX,
                 _due,
             ),

@@ -66,13 +66,15 @@ class SubmissionPolicy:
     """The two bounds that liveness is bought with, and what to do without evidence.
 
     `late_create` is D, the longest time after our give-up at which a sent create may still take
-    effect; `list_lag` is L, the longest time a created job may be missing from the list.
+    effect; `list_lag` is L, the longest time a created job may be missing from the list. The
+    service is told of a set's priority only if `tell_priority`.
     """
 
     create_timeout: timedelta = timedelta(seconds=120)
     late_create: timedelta = timedelta(seconds=900)
     list_lag: timedelta = timedelta(seconds=1800)
     hold: bool = False
+    tell_priority: bool = False
 
     @property
     def window(self) -> timedelta:

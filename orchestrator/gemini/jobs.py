@@ -31,6 +31,7 @@ from orchestrator.gemini.errors import (
 )
 from orchestrator.gemini.items import InlineItems, NotJson
 from orchestrator.gemini.listing import Listing
+from orchestrator.gemini.priority import Prioritised
 from orchestrator.gemini.transport import Request, Transport
 from orchestrator.ports import Body, InDoubt, ModelInfo, Output, Refused, Sink, SourceChanged
 
@@ -91,7 +92,9 @@ class GeminiJobs:
         """Which account the present key belongs to; no key is an account of its own."""
         return account_fingerprint(self._install, self._transport.account_key())
 
-    async def create(self, part: Part, file: FileName | None, body: Body | None) -> JobSnapshot:
+    async def create(
+        self, part: Part, file: FileName | None, body: Body | None, *, priority: int | None = None
+    ) -> JobSnapshot:
         """Create the job of `part`, sending once.
 
         An inline body is read through before a connection is made: if its source changed,
@@ -102,7 +105,10 @@ class GeminiJobs:
         model = wire.model_path(part.model)
         if model is None:
             raise Refused(404, "NOT_FOUND", f"no model can be named {wire.clean(part.model)}")
-        content = _creation(part, file) if body is None else await _verified(body)
+        if body is None:
+            content: bytes | Feed = _creation(part, file, priority)
+        else:
+            content = await _verified(body if priority is None else Prioritised(body, priority))
         outcome = await self._transport.call(
             Request(
                 name="create",
@@ -215,9 +221,11 @@ class GeminiJobs:
         )
 
 
-def _creation(part: Part, file: FileName | None) -> bytes:
+def _creation(part: Part, file: FileName | None, priority: int | None) -> bytes:
     assert file is not None, "a create needs a file or a body"
-    batch = {"displayName": part.token, "inputConfig": {"fileName": file}}
+    batch: dict[str, object] = {"displayName": part.token, "inputConfig": {"fileName": file}}
+    if priority is not None:
+        batch["priority"] = str(priority)
     return msgspec.json.encode({"batch": batch})
 
 

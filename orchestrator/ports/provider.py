@@ -71,9 +71,12 @@ class Jobs(Protocol):
     def account(self) -> AccountFingerprint:
         """Which account the present key belongs to."""
 
-    async def create(self, part: Part, file: FileName | None, body: Body | None) -> JobSnapshot:
+    async def create(
+        self, part: Part, file: FileName | None, body: Body | None, *, priority: int | None = None
+    ) -> JobSnapshot:
         """Create the job of `part`: from `file`, or inline with `body` as the whole request body.
 
+        The service is told of a `priority` only if there is one.
         Sent once, without retry or redirect. Raises Refused, Unavailable or InDoubt.
         """
 

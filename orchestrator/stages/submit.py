@@ -33,7 +33,7 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
-from orchestrator.store import jobs as job_rows, questions, queue
+from orchestrator.store import jobs as job_rows, questions, queue, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
@@ -59,6 +59,7 @@ class Submit:
     install: InstallId
     project: Project
     retry: RetryPolicy
+    tell_priority: bool = False
     paying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find(self) -> Sequence[Unsent]:
@@ -169,8 +170,9 @@ class Submit:
     async def _act(self, batch: Submitting, folder: str) -> None:
         file = batch.origin.file if isinstance(batch.origin, Uploaded) else None
         body = self.work.body(folder, batch.part) if file is None else None
+        priority = await self._priority(batch.part) if self.tell_priority else None
         try:
-            job = await self.jobs.create(batch.part, file, body)
+            job = await self.jobs.create(batch.part, file, body, priority=priority)
         except SourceChanged as error:
             await self._withdraw(batch, folder, str(error), None)
             await self.project.hold(batch.part.request_set, f"source_changed: {error}")
@@ -191,6 +193,12 @@ class Submit:
             self.project.look_at(self.clock.elapsed())
         else:
             await self._confirm(batch, job)
+
+    async def _priority(self, part: Part) -> int | None:
+        """Return what the service is told of its set's priority; 0 is what it assumes anyway."""
+        stored = await self.journal.read(set_rows.get, part.request_set)
+        assert stored is not None, f"{part.token} has no set"
+        return stored.value.info.priority or None
 
     async def _confirm(self, batch: Submitting, job: JobSnapshot) -> None:
         now = self.clock.now()

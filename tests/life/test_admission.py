@@ -155,3 +155,21 @@ def test_a_job_for_which_there_is_no_room_costs_no_generation():
 
     full = Fault(do="fail", code=8, message="no capacity")
     live(scenario, faults=(full,), config="[retry]\nmax_generations = 1\n")
+
+
+def test_the_service_is_told_of_priorities_only_by_option():
+    """Both kinds of jobs bear their set's priority, inline and by file; by default none does."""
+
+    async def scenario(town: Town) -> None:
+        priority = {"priority": -3, "max_requests_per_batch": 4}
+        town.drop(Drop("inline", 2, options=priority), Drop("file", 9, options=priority))
+        town.drop(Drop("vectors", 2, kind="embed", options={"priority": 7}), Drop("plain", 1))
+        await town.until_delivered()
+        town.judge()
+        told = sorted(job.priority for job in town.jobs)
+        assert told == ([-3, -3, -3, -3, 0, 7] if by_option else [0] * 6)
+        assert len({job.input_file is None for job in town.jobs}) == 2
+
+    for by_option in (False, True):
+        config = f"[submission]\ntell_priority = {str(by_option).lower()}\n"
+        live(scenario, config=config)
