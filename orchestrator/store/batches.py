@@ -3,17 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, select
+from sqlalchemy import Connection, bindparam, func, literal, select
 
 from orchestrator.domain.batches import LIVE_STATES, Batch, Planned, Usage
 from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
 from orchestrator.store.codecs import USAGE_COLUMNS, batch_row, batch_value, fields_of
 from orchestrator.store.columns import Time, one_of
+from orchestrator.store.question import Question
 from orchestrator.store.tables import batches, events, request_sets as sets
 
 INSERT_MAX = 500
+# What is asked at every look is built once; building a statement costs more than running it.
+_OF_TOKEN = Question(select(batches).where(batches.c.token == bindparam("token")))
+_OF_SET = Question(
+    select(batches).where(batches.c.set_id == bindparam("set_id")).order_by(batches.c.serial)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +63,23 @@ def insert(tx: Connection, now: datetime, *planned: Planned) -> None:
 
 def get(tx: Connection, token: IdempotencyKey) -> Batch | None:
     """Return a batch by its token."""
-    row = tx.execute(select(batches).where(batches.c.token == token)).mappings().one_or_none()
-    return None if row is None else batch_value(row)
+    return next((batch_value(row) for row in _OF_TOKEN.mappings(tx, token=token)), None)
 
 
 def of_set(tx: Connection, set_id: SetId) -> list[Batch]:
     """Return all batches of a set in the order of their serials."""
-    query = select(batches).where(batches.c.set_id == set_id).order_by(batches.c.serial)
-    return [batch_value(row) for row in tx.execute(query).mappings()]
+    return [batch_value(row) for row in _OF_SET.mappings(tx, set_id=set_id)]
 
 
 def in_state(tx: Connection, *states: str) -> list[Batch]:
     """Return the batches in these states, those of the most urgent set first."""
-    return [batch_value(row) for row in tx.execute(_in_state(states)).mappings()]
+    return [batch_value(row) for row in _in_state(states).mappings(tx)]
 
 
 @lru_cache
-def _in_state(states: tuple[str, ...]) -> Select[Any]:
+def _in_state(states: tuple[str, ...]) -> Question:
     """Build what is asked at every look, once."""
-    return (
+    return Question(
         select(batches)
         .join(sets, sets.c.id == batches.c.set_id)
         .where(one_of(batches.c.state, *states))

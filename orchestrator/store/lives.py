@@ -7,9 +7,11 @@ from sqlalchemy import Connection, func, select
 
 from orchestrator.domain.ids import InstallId
 from orchestrator.store.errors import LostLedger
+from orchestrator.store.question import Question
 from orchestrator.store.tables import installs, lives
 
 LIVES_KEPT = 1000
+_NEWEST_EPOCH = Question(select(func.max(lives.c.epoch)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def end_life(tx: Connection, now: datetime, epoch: int) -> None:
 
 def check_epoch(tx: Connection, epoch: int) -> None:
     """Raise LostLedger when another life has begun since this one did."""
-    newest = tx.scalar(select(func.max(lives.c.epoch)))
+    newest = _NEWEST_EPOCH.scalars(tx)[0]
     if newest != epoch:
         raise LostLedger(
             f"the ledger is used by life {newest}, this is life {epoch}; stop this daemon,"

@@ -6,9 +6,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Integer, bindparam, select
 
 from orchestrator.domain.ids import SetId
+from orchestrator.store.question import Question
 from orchestrator.store.tables import notices
 
-_DUE = (  # asked at every look, so built once
+_DUE = Question(  # asked at every look
     select(*(column for column in notices.c if column.name != "done_at"))
     .where(notices.c.done_at.is_(None), notices.c.due_at <= bindparam("now"))
     .order_by(notices.c.due_at, notices.c.id)
@@ -39,8 +40,7 @@ def enqueue(tx: Connection, now: datetime, kind: str, set_id: SetId | None, body
 
 def due(tx: Connection, now: datetime, limit: int) -> list[Notice]:
     """Return what is to be sent now, what waited longest first."""
-    rows = tx.execute(_DUE, {"now": now, "most": limit})
-    return [Notice(**row) for row in rows.mappings()]
+    return [Notice(**row) for row in _DUE.mappings(tx, now=now, most=limit)]
 
 
 def done(tx: Connection, notice: int, now: datetime) -> None:

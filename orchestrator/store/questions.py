@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, exists, func, select
 
-from orchestrator.domain.batches import LapseReason, Part
+from orchestrator.domain.batches import LIVE_STATES, LapseReason, Part
 from orchestrator.domain.ids import (
     FileName,
     Fingerprint,
@@ -20,6 +20,7 @@ from orchestrator.store.codecs import batch_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.jobs import DELETED
+from orchestrator.store.question import Question
 from orchestrator.store.request_sets import free_outbox
 from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets as sets
 
@@ -27,18 +28,29 @@ from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets 
 _over = one_of(batches.c.state, "collected", "lapsed")
 _there = jobs.c.name.is_not(None) & (jobs.c.state != DELETED)
 _unsent = one_of(batches.c.reason, "dropped", "refused", "invalid") & (batches.c.mode == "file")
-_REMAINS = (
+_remains = (
     select(batches.c.token, batches.c.mode, batches.c.file, jobs.c.name, sets.c.finished_at)
     .join(sets, sets.c.id == batches.c.set_id)
     .outerjoin(jobs, jobs.c.token == batches.c.token)
     .where(_over, _there | _unsent)
     .order_by(batches.c.id)
 )
+_of_set = batches.c.set_id == bindparam("set_id")
+_REMAINS = Question(_remains)
+_REMAINS_OF_SET = Question(_remains.where(_of_set))
+_FOLDER = Question(select(sets.c.folder).where(sets.c.id == bindparam("set_id")))
+_SETTLED_FOLDERS = Question(select(sets.c.folder).where(sets.c.state != "received"))
+_HAS_LIVE = Question(select(exists().where(_of_set, one_of(batches.c.state, *sorted(LIVE_STATES)))))
+_SEEN_JOBS = Question(
+    select(jobs.c.name).where(jobs.c.token.in_(select(batches.c.token).where(_of_set)))
+)
+_HELD_JOBS = Question(select(batches.c.job).where(_of_set, batches.c.job.is_not(None)))
+_CONTROLS = Question(select(jobs.c.name).where((jobs.c.role == "ours") & (jobs.c.state != DELETED)))
 _copies = sets.alias()
 _copied = exists().where(
     _copies.c.answered_from == sets.c.id, one_of(_copies.c.state, *sorted(OPEN_STATES))
 )
-_FINISHED_FOLDERS = (
+_FINISHED_FOLDERS = Question(
     select(sets.c.id, sets.c.folder, sets.c.finished_at)
     .where(sets.c.finished_at < bindparam("before"), ~_copied)
     .order_by(sets.c.finished_at)
@@ -47,13 +59,13 @@ _FINISHED_FOLDERS = (
 
 def folder(tx: Tx, set_id: SetId) -> str:
     """Return the name of a set's folder in `work/`; the set must exist."""
-    return str(tx.execute(select(sets.c.folder).where(sets.c.id == set_id)).scalar_one())
+    (name,) = _FOLDER.scalars(tx, set_id=set_id)
+    return str(name)
 
 
 def settled_folders(tx: Tx) -> frozenset[str]:
     """Return the folders in `work/` whose sets were accepted or rejected."""
-    rows = tx.execute(select(sets.c.folder).where(sets.c.state != "received"))
-    return frozenset(rows.scalars())
+    return frozenset(_SETTLED_FOLDERS.scalars(tx))
 
 
 def next_outbox(tx: Tx, taken: str) -> str:
@@ -74,24 +86,19 @@ def was_reopened(tx: Tx, set_id: SetId) -> bool:
 
 def has_live(tx: Tx, set_id: SetId) -> bool:
     """Tell whether a batch of the set may still bring answers."""
-    return bool(tx.scalar(select(exists().where(batches.c.set_id == set_id, LIVE))))
+    return bool(_HAS_LIVE.scalars(tx, set_id=set_id)[0])
 
 
 def jobs_of_set(tx: Tx, set_id: SetId) -> frozenset[JobName]:
     """Return every job that was recorded under a token of the set, whatever its role."""
-    tokens = select(batches.c.token).where(batches.c.set_id == set_id)
-    seen = tx.execute(select(jobs.c.name).where(jobs.c.token.in_(tokens))).scalars()
-    held = tx.execute(
-        select(batches.c.job).where(batches.c.set_id == set_id, batches.c.job.is_not(None))
-    ).scalars()
+    seen = _SEEN_JOBS.scalars(tx, set_id=set_id)
+    held = _HELD_JOBS.scalars(tx, set_id=set_id)
     return frozenset(JobName(name) for name in (*seen, *held))
 
 
 def controls(tx: Tx) -> frozenset[JobName]:
     """Return the jobs of ours that the provider must know: recorded, and not deleted by us."""
-    there = (jobs.c.role == "ours") & (jobs.c.state != DELETED)
-    names = tx.execute(select(jobs.c.name).where(there)).scalars()
-    return frozenset(JobName(name) for name in names)
+    return frozenset(JobName(name) for name in _CONTROLS.scalars(tx))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +117,10 @@ class Remains:
 
 def remains(tx: Tx, set_id: SetId | None = None) -> list[Remains]:
     """Return what is over and may have remains, of one set or of all."""
-    query = _REMAINS if set_id is None else _REMAINS.where(batches.c.set_id == set_id)
+    rows = _REMAINS.rows(tx) if set_id is None else _REMAINS_OF_SET.rows(tx, set_id=set_id)
     return [
         Remains(IdempotencyKey(token), job, _file(mode, file, token), finished_at)
-        for token, mode, file, job, finished_at in tx.execute(query)
+        for token, mode, file, job, finished_at in rows
     ]
 
 
@@ -143,7 +150,7 @@ def finished_folders(tx: Tx, before: datetime) -> list[FinishedFolder]:
 
     The oldest come first.
     """
-    rows = tx.execute(_FINISHED_FOLDERS, {"before": before})
+    rows = _FINISHED_FOLDERS.rows(tx, before=before)
     return [FinishedFolder(SetId(name), folder_, at) for name, folder_, at in rows]
 
 

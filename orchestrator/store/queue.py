@@ -11,6 +11,7 @@ from orchestrator.domain.request_sets import Indexed, Running, SetInfo, may_star
 from orchestrator.store.codecs import batch_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
+from orchestrator.store.question import Question
 from orchestrator.store.request_sets import open_sets
 from orchestrator.store.tables import batches
 
@@ -32,7 +33,7 @@ _ranked = (
     .subquery()
 )
 _to_be_uploaded = (_ranked.c.state == "planned") & (_ranked.c.mode == "file")
-_WAITING = (
+_WAITING = Question(
     select(_ranked)
     .where(
         _ranked.c.place
@@ -42,7 +43,7 @@ _WAITING = (
 )
 _active = one_of(batches.c.state, *AT_PROVIDER)
 _held = one_of(batches.c.state, *FILES_HELD) & (batches.c.mode == "file")
-_LOAD = (
+_LOAD = Question(
     select(
         batches.c.set_id,
         batches.c.model,
@@ -66,7 +67,7 @@ def waiting(tx: Tx, now: datetime) -> list[Candidate]:
     if not infos:
         return []
     found: dict[SetId, list[Candidate]] = {name: [] for name in infos}
-    for row in tx.execute(_WAITING, {"now": now}).mappings():
+    for row in _WAITING.mappings(tx, now=now):
         if row["set_id"] in found:
             batch, info = batch_value(row), infos[row["set_id"]]
             assert isinstance(batch, Planned | Uploaded), "only what is unsent waits"
@@ -87,7 +88,7 @@ def _going_on(tx: Tx) -> list[SetInfo]:
 def load(tx: Tx) -> Load:
     """Sum up what live batches hold at the provider, by model and set."""
     total = Load()
-    for set_id, model, jobs, tokens, stored in tx.execute(_LOAD):
+    for set_id, model, jobs, tokens, stored in _LOAD.rows(tx):
         total.jobs += jobs
         total.storage_bytes += stored
         total.tokens[model] = total.tokens.get(model, 0) + tokens

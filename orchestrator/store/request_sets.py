@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import count
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Select,
     bindparam,
     exists,
     func,
@@ -24,6 +22,7 @@ from orchestrator.store import lives
 from orchestrator.store.codecs import FLAG_COLUMNS, Row, flags_row, flags_value, set_row, set_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.errors import StaleTransition
+from orchestrator.store.question import Question
 from orchestrator.store.tables import (
     PUBLISHES,
     batches,
@@ -40,16 +39,23 @@ TOKEN_LIFE = timedelta(days=7)
 
 # What is asked at every look is built once; building a statement costs more than running it.
 _copies = sets.alias()
-_FINISHED_BEFORE = (
+_FINISHED_BEFORE = Question(
     select(sets)
     .where(
-        sets.c.state.not_in(sorted(OPEN_STATES)),
+        ~one_of(sets.c.state, *sorted(OPEN_STATES)),
         sets.c.updated_at < bindparam("before"),
         ~exists().where(_copies.c.answered_from == sets.c.id),
     )
     .order_by(sets.c.updated_at)
     .limit(bindparam("most", type_=Integer))
 )
+_newest_first = (sets.c.received_at.desc(), sets.c.run.desc(), sets.c.id.desc())
+_BY = {
+    column: Question(
+        select(sets).where(sets.c[column] == bindparam("wanted")).order_by(*_newest_first).limit(1)
+    )
+    for column in ("id", "name", "folder")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +92,17 @@ def flag(
 
 def get(tx: Connection, set_id: SetId) -> StoredSet | None:
     """Return a set by its id."""
-    return _first(tx, sets.c.id == set_id)
+    return _by(tx, "id", set_id)
 
 
 def find(tx: Connection, id_or_name: str) -> StoredSet | None:
     """Return a set by its id, else the newest of that name."""
-    return get(tx, SetId(id_or_name)) or _first(tx, sets.c.name == id_or_name)
+    return get(tx, SetId(id_or_name)) or _by(tx, "name", id_or_name)
 
 
 def by_folder(tx: Connection, folder: str) -> StoredSet | None:
     """Return the set whose folder in `work/` has this name."""
-    return _first(tx, sets.c.folder == folder)
+    return _by(tx, "folder", folder)
 
 
 def open_sets(tx: Connection) -> list[StoredSet]:
@@ -106,13 +112,13 @@ def open_sets(tx: Connection) -> list[StoredSet]:
 
 def in_state(tx: Connection, *states: str) -> list[StoredSet]:
     """Return the sets in these states, the most urgent first."""
-    return [_stored(row) for row in tx.execute(_in_state(states)).mappings()]
+    return [_stored(row) for row in _in_state(states).mappings(tx)]
 
 
 @lru_cache
-def _in_state(states: tuple[str, ...]) -> Select[Any]:
+def _in_state(states: tuple[str, ...]) -> Question:
     """Build what is asked at every look, once."""
-    return (
+    return Question(
         select(sets)
         .where(one_of(sets.c.state, *states))
         .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
@@ -191,8 +197,7 @@ def finished_before(tx: Connection, before: datetime, limit: int) -> list[Stored
     A first run stays while a set that was answered from it is still there. The caller keeps
     `before` at least TOKEN_LIFE in the past.
     """
-    rows = tx.execute(_FINISHED_BEFORE, {"before": before, "most": limit})
-    return [_stored(row) for row in rows.mappings()]
+    return [_stored(row) for row in _FINISHED_BEFORE.mappings(tx, before=before, most=limit)]
 
 
 def delete(tx: Connection, set_id: SetId) -> None:
@@ -221,16 +226,15 @@ def _is_known(tx: Connection, candidate: SetId) -> bool:
 
 def _first(tx: Connection, *conditions: ColumnElement[bool]) -> StoredSet | None:
     row = (
-        tx.execute(
-            select(sets)
-            .where(*conditions)
-            .order_by(sets.c.received_at.desc(), sets.c.run.desc(), sets.c.id.desc())
-            .limit(1)
-        )
+        tx.execute(select(sets).where(*conditions).order_by(*_newest_first).limit(1))
         .mappings()
         .one_or_none()
     )
     return None if row is None else _stored(row)
+
+
+def _by(tx: Connection, column: str, wanted: str) -> StoredSet | None:
+    return next((_stored(row) for row in _BY[column].mappings(tx, wanted=wanted)), None)
 
 
 def _stored(row: Row) -> StoredSet:
