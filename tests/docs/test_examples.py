@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_what_reads_results_reads_them(tmp_path, monkeypatch):
     (text,) = shown("formats.md", "python")
     monkeypatch.chdir(tmp_path)
     np.save("embeddings.npy", np.zeros((2, 4), np.float32))
-    names = {}
+    names: dict[str, Any] = {}
 
     exec(compile(text, "formats.md", "exec"), names)
 
@@ -126,7 +127,7 @@ def test_the_emulator_of_the_guide_runs_in_a_program(tmp_path, capsys):
     """The lines that run the emulator inside a test of one's own run as they stand."""
     text = shown("emulator.md", "python")[-1]
     body = "".join(f"    {line}\n" for line in text.splitlines())
-    names = {"folder": tmp_path / "emulator"}
+    names: dict[str, Any] = {"folder": tmp_path / "emulator"}
 
     exec(compile(f"async def run():\n{body}", "emulator.md", "exec"), names)
     asyncio.run(names["run"]())

@@ -14,9 +14,17 @@ from orchestrator.daemon.conditions import REMEDIES
 from orchestrator.domain.batches import LapseReason
 from orchestrator.domain.failures import RPC_NAMES
 from tests.docs import settings_page
-from tests.docs.pages import PAGES, ROOT, anchors, codes, named, prose
+from tests.docs.pages import CODE, PAGES, ROOT, anchors, codes, named, prose
+from tests.docs.raised import is_among, messages, telling
 
 SOURCE = ROOT / "orchestrator"
+# What ends in a message for a person, and which argument that is.
+FOR_PEOPLE = {
+    "Answered": 1, "BadOptions": 0, "Cloned": 0, "ConfigError": 0, "CorruptLedger": 0,
+    "Declined": 1, "Failure": 0, "ForeignInbox": 0, "ForeignLedger": 0, "LedgerError": 0,
+    "LedgerFull": 0, "LockedOut": 0, "NewerSchema": 0, "NotAllowed": 0, "NotPossible": 0,
+    "Occupied": 0, "SecretTrouble": 0, "SocketRefused": 0, "Unreachable": 0,
+}  # fmt: skip
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 METRIC = re.compile(r"\borchestrator_[a-z_]+\b")
 COMMAND = re.compile(r"^(?:sudo )?orchestrator ([a-z][a-z-]+)", re.MULTILINE)
@@ -214,3 +222,17 @@ def test_every_block_is_explained(errors):
 def test_every_code_of_an_error_is_explained(errors):
     """Each google.rpc code that a result can have is in the catalogue."""
     assert lacking(errors, set(RPC_NAMES[1:])) == []
+
+
+def test_every_message_for_people_is_explained(errors):
+    """Whatever ends a command, a start, a set or an order is in the catalogue."""
+    fragments = telling(CODE.findall(errors))
+
+    raised = [
+        (where, said)
+        for where, said in messages(SOURCE, FOR_PEOPLE)
+        if not where.startswith(("emulator/", "gemini/", "domain/failures"))
+    ]
+
+    assert [each for each in raised if not is_among(each[1], fragments)] == []
+    assert len(raised) > 80
