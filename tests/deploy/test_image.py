@@ -40,6 +40,7 @@ def image(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("image")
     context, wheels, base = (scratch / name for name in ("context", "wheels", "base"))
     machines.debian(base)
+    shutil.rmtree(base / "opt/orchestrator")  # what a machine for the units has, and no base has
     context.mkdir()
     for name in ("Dockerfile", ".dockerignore", "requirements.lock"):
         shutil.copy(REPOSITORY / name, context)
@@ -72,7 +73,7 @@ def run(root, *command, state=None):
     final = stages(REPOSITORY / "Dockerfile")[-1]
     environ = [f"--setenv={name}={value}" for name, value in final.environment().items()]
     walls = ["--private-network", "--read-only", "--drop-capability=all", "--no-new-privileges=yes"]
-    places = ["--tmpfs=/tmp", "--tmpfs=/run/orchestrator:mode=0777"]
+    places = ["--tmpfs=/tmp:mode=1777", "--tmpfs=/run/orchestrator:mode=0777"]
     if state:
         places.append(f"--bind={state}:/var/lib/orchestrator")
     user = ["--user=orchestrator-image", "--register=no", "--keep-unit", "--quiet", "--pipe"]
