@@ -4,6 +4,7 @@ A bug is another value of one function or constant, in this process and for as l
 lasts. The rules of the protocol that are broken in the model (`tests/model`) come on top of these.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,6 @@ from orchestrator.gemini import errors, jobs as gemini_jobs
 from orchestrator.gemini.jobs import GeminiJobs
 from orchestrator.gemini.service import Service
 from orchestrator.ports import InDoubt, Trouble, Unavailable
-from orchestrator.service import lock
 from orchestrator.service.redaction import Redactor
 from orchestrator.spool import atomic, plan, publish
 from orchestrator.spool.work import WorkFolder
@@ -164,7 +164,7 @@ BUGS = (
         (Bug("no control", Watch, "_doubted", _believed, "empty list"),),
     ),
     Bug("an older life may still send", lives, "check_epoch", _nothing, "two lives"),
-    Bug("the state directory is not locked", lock.fcntl, "flock", _nothing, "two daemons"),
+    Bug("the state directory is not locked", fcntl, "flock", _nothing, "two daemons"),
     Bug("a taken name in the outbox is taken over", publish, "_owner", _nobodys_business, "outbox"),
     Bug(
         "uploads go to any host",
