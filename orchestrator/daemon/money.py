@@ -1,11 +1,11 @@
 """What batches cost, and the caps that hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.domain.batches import Part, Usage
-from orchestrator.domain.ids import SetId
+from orchestrator.domain.ids import IdempotencyKey, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.store import batches as batch_rows, projects, questions, request_sets
 from orchestrator.store.database import Tx
@@ -67,6 +67,29 @@ class Lessons:
         if model not in self._models:
             self._models[model] = batch_rows.usage_of_model(self._tx, model)
         return self._sets[name, model], self._models[model]
+
+
+def unmeasured(tx: Tx, purse: Purse, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+    """Return those batches of which a first one of their model must tell what answers cost.
+
+    A cap is set, no answer of the model was ever counted (and thoughts may be many times the
+    prompt), and a batch of it is under way: estimates of more would be guesses upon a guess.
+    """
+    capped = {name for name in {part.request_set for part in parts} if _is_capped(tx, purse, name)}
+    risky = [part for part in parts if part.request_set in capped and part.kind == "generate"]
+    if not risky:
+        return frozenset()
+    busy = {part.model for part in questions.in_flight(tx, None)}
+    models = busy & {part.model for part in risky}
+    unknown = {name for name in models if not batch_rows.usage_of_model(tx, name).prompt}
+    return frozenset(part.token for part in risky if part.model in unknown)
+
+
+def _is_capped(tx: Tx, purse: Purse, set_id: SetId) -> bool:
+    stored = request_sets.get(tx, set_id)
+    assert stored is not None, f"{set_id} is not in the ledger"
+    cap = from_text(stored.value.info.options).cost_max_micros
+    return not stored.flags.cap_lifted and (cap is not None or purse.day_max is not None)
 
 
 def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> str | None:

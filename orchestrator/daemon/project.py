@@ -6,7 +6,7 @@ patience and memory of one life.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from orchestrator.domain.batches import Part, Usage
 from orchestrator.domain.evidence import Evidence, Start
 from orchestrator.domain.ids import (
     AccountFingerprint,
+    IdempotencyKey,
     InstallId,
     JobName,
     ProjectName,
@@ -239,6 +240,10 @@ class OneProject:
         """Tell which cap on cost this batch would break."""
         purse = self.policies.purse
         return await self.journal.read(money.obstacle, self.clock.now(), purse, part)
+
+    async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+        """Return those that wait until a first batch of their model tells what answers cost."""
+        return await self.journal.read(money.unmeasured, self.policies.purse, parts)
 
     async def price(self, part: Part, usage: Usage) -> int | None:
         """Return what this usage costs, None if no price is set."""

@@ -1,6 +1,6 @@
 """What surrounds the stages: time, chance, the account they work for, and who is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -111,6 +111,9 @@ class Project(Protocol):
 
     async def afford(self, part: Part) -> str | None:
         """Tell which cap on cost this batch would break, None if it may be paid."""
+
+    async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+        """Return those that a cap lets wait until a first batch of their model tells its cost."""
 
     async def price(self, part: Part, usage: Usage) -> int | None:
         """Return what this usage costs in millionths of a US dollar, None if no price is set."""

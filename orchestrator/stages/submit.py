@@ -81,6 +81,8 @@ class Submit:
         load.jobs += self.project.others()
         admission = admit(waiting, load, limits, self.project.token_limit)
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
+        unmeasured = await self.project.unmeasured([one.part for one in ready])
+        ready = [one for one in ready if one.part.token not in unmeasured]
         pace = MINUTE / limits.requests_per_minute
         room = int((self.clock.elapsed() - sending.next_create) / pace) + 1
         return [*admission.oversized, *self._probes(ready)[: max(room, 0)]]
@@ -158,6 +160,8 @@ class Submit:
         sending.now.add(token)
         try:
             async with self.paying:  # a cap is judged with every earlier intent counted
+                if await self.project.unmeasured([item.part]):
+                    return
                 if (cap := await self.project.afford(item.part)) is not None:
                     await self.project.hold(item.part.request_set, cap)
                     return

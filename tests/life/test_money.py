@@ -46,6 +46,22 @@ def test_the_cap_of_a_day_holds_whatever_is_sent_at_once():
     live(scenario, config=config)
 
 
+def test_the_first_answers_of_a_model_teach_before_a_cap_is_risked():
+    """With a cap, one batch of a model of which nothing is known goes first, others after it."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(*(Drop(f"set-{n}", 2) for n in range(6)))
+        while "submitted>ended" not in town.moves:
+            assert len(town.jobs) <= 1
+            await town.pass_time(1)
+        await town.pass_time(6 * HOUR)
+        assert len(town.jobs) > 1
+        assert await town.spent() <= 5_000_000
+
+    config = f'[money]\nmax_cost_per_day = "5"\n{PRICE}'
+    live(scenario, config=config)
+
+
 def test_an_unknown_price_with_a_cap_is_held():
     """A set whose cost nobody can know is not sent before the operator has spoken."""
 
