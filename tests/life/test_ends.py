@@ -1,6 +1,7 @@
 """Ends: whatever the service calls the end of a job, each request comes out as it should."""
 
 from orchestrator.emulator.settings import EmulatorSettings
+from tests.judging.results import finished
 from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
 
 FOUR = {"max_requests_per_batch": 4}
@@ -196,3 +197,55 @@ def test_an_unknown_state_is_watched_on():
         town.judge()
 
     live(scenario, faults=(Fault(do="state", text="BATCH_STATE_PAUSED", times=1),))
+
+
+def test_a_vanished_job_is_held_and_the_operator_may_run_it_again():
+    """A job that the service no longer knows is not run again by itself: it may be paid."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("lost", 4))
+        set_id = await town.set_of("lost")
+        await town.until(lambda: bool(town.jobs), step=5)
+        town.emulator.faults.clear()
+        town.jobs[0].deleted = True
+        await town.pass_time(6 * HOUR)
+        held = str((await town.stored(set_id)).flags.held)
+        assert held.startswith("vanished: the service no longer knows")
+        assert len(town.jobs) == 1
+        assert "given up" in await town.control.retry(set_id)
+        await town.until_delivered(within=6 * HOUR)
+        assert all("response" in one for one in town.results("lost"))
+
+    live(scenario, faults=(Fault(do="stuck", batch="*"),))
+
+
+def test_a_vanished_result_file_holds_its_set():
+    """Answers that were paid for are asked for again and again, never bought a second time."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("gone", 9, options=FOUR))
+        await town.pass_time(6 * HOUR)
+        assert {job.count for job in town.jobs} == {3}
+        assert len(town.jobs) == 3
+        assert not finished(town.state / "outbox")
+        town.emulator.faults.clear()
+        await town.until_delivered(within=DAY)
+        town.judge()
+
+    live(scenario, faults=(Fault(do="answer", on="files.download", status=404),))
+
+
+def test_a_stall_of_sixty_hours_is_reported_early_and_survived():
+    """After 24 h the model is called slow; its jobs expire at 48 h and are sent again."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("stalled", 4))
+        await town.pass_time(25 * HOUR)
+        assert "25 h old, the service aims at 24 h" in town.trouble("slow")[-1]
+        await town.pass_time(35 * HOUR)
+        assert town.jobs[0].state == "BATCH_STATE_EXPIRED"
+        town.emulator.faults.clear()
+        await town.until_delivered(within=3 * DAY)
+        town.judge()
+
+    live(scenario, faults=(Fault(do="stuck"),))
