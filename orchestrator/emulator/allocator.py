@@ -7,7 +7,8 @@ much as hashing it does.
 
 TRIM_THRESHOLD = -1
 MMAP_THRESHOLD = -3
-KEPT_BYTES = 16 << 20
+PIECE_BYTES_MAX = 1 << 20
+KEPT_BYTES = 8 << 20
 
 
 def keep_freed_memory() -> None:
@@ -18,5 +19,5 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return
-    mallopt(MMAP_THRESHOLD, KEPT_BYTES)
-    mallopt(TRIM_THRESHOLD, 2 * KEPT_BYTES)
+    mallopt(MMAP_THRESHOLD, PIECE_BYTES_MAX)
+    mallopt(TRIM_THRESHOLD, KEPT_BYTES)

@@ -15,7 +15,6 @@ running_seconds = 0
 [quotas]
 enqueued_tokens = { "gemini-2.5-flash" = 0 }
 """
-MEGABYTES_MAX = 300
 BLOCK_LINES = 2000
 
 
@@ -42,14 +41,19 @@ def _peak_megabytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "count",
+    ("count", "megabytes"),
     [
-        pytest.param(100_000, marks=pytest.mark.slow),
-        pytest.param(8_000_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
+        pytest.param(40_000, 120, marks=pytest.mark.slow),
+        pytest.param(2_000_000, 200, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        pytest.param(8_000_000, 300, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
 )
-async def test_millions_of_lines_go_through_in_flat_memory(tmp_path: Path, count: int) -> None:
-    """Upload, create, download and ledger of so many lines stay under 300 MB, and none is lost."""
+async def test_millions_of_lines_go_through_in_flat_memory(
+    tmp_path: Path, count: int, megabytes: int
+) -> None:
+    """Upload, create, download and ledger of so many lines stay under so much memory, and none is
+    lost.
+    """
     key = {"x-goog-api-key": "k"}
     with process(tmp_path, PLAN) as (base, pid):
         async with ClientSession(timeout=ClientTimeout(total=None), headers=key) as session:
@@ -76,4 +80,4 @@ async def test_millions_of_lines_go_through_in_flat_memory(tmp_path: Path, count
 
     assert answered == count
     assert books["requests"]["executed"] == books["requests"]["distinct"] == count
-    assert peak < MEGABYTES_MAX
+    assert peak < megabytes
