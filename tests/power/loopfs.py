@@ -58,11 +58,18 @@ class LoopDisk:
         _run("sync", "-f", str(self.place))
 
     def cut(self) -> None:
-        """Cut the power and come back: what was not synced is gone."""
+        """Cut the power and come back: what was not synced is gone.
+
+        A copy comes back: whoever made a mount namespace meanwhile keeps the dead mount of the
+        file alive, and mounting the same file again would show that one.
+        """
         folder = os.open(self.place, os.O_RDONLY)
         fcntl.ioctl(folder, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         os.close(folder)
         self.leave()
+        survivor = self._image.with_name("survivor")
+        _run("cp", "--sparse=always", str(self._image), str(survivor))
+        survivor.replace(self._image)
         _run("mount", "-o", "loop", str(self._image), str(self.place))
 
     def leave(self) -> None:
