@@ -19,7 +19,7 @@ REPOSITORY = machines.REPOSITORY
 BASE = "localhost/debian-base:bookworm"
 IMAGE = "localhost/orchestrator"
 PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 
 def do(*command, cwd=None):
