@@ -3,6 +3,9 @@
 Trouble: a call whose worker dies is given to a new pool, `TRIES` times in all (calls must be
 repeatable); then `WorkersLost` says so. The operating system kills the largest process when memory
 runs out, so the usual remedy is fewer workers.
+
+A process is started from a thread of our own: it takes as long as its imports do, up to seconds,
+and whoever asks, the event loop above all, must not be held by it.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
@@ -60,11 +63,14 @@ class Workers(Executor):
         self._lock = Lock()  # futures are finished in the pool's own thread
         self._pool: ProcessPoolExecutor | None = None
         self._closed = False
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="workers")
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Do the call in a worker; the future raises `WorkersLost` when none survives it."""
         outer: Future[T] = Future()
-        self._attempt(outer, partial(fn, *args, **kwargs), TRIES)
+        with self._lock:
+            self._check_open()
+            self._starter.submit(self._start, outer, partial(fn, *args, **kwargs), TRIES)
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
@@ -74,6 +80,15 @@ class Workers(Executor):
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._starter.shutdown(wait)
+
+    def _start(self, outer: Future[T], call: Callable[[], T], tries: int) -> None:
+        """Give the call to the pool; whatever keeps it from there is told to who waits for it."""
+        try:
+            self._attempt(outer, call, tries)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the future carries it
+            if outer.set_running_or_notify_cancel():
+                outer.set_exception(error)
 
     def _attempt(self, outer: Future[T], call: Callable[[], T], tries: int) -> None:
         pool = self._live_pool()
@@ -120,7 +135,7 @@ class Workers(Executor):
             closed = self._closed
         # A broken pool ends by itself; from Python 3.12 it holds its own lock while it tells us.
         if tries > 1 and not closed:
-            self._attempt(outer, call, tries - 1)
+            self._start(outer, call, tries - 1)
         elif outer.set_running_or_notify_cancel():
             lost = WorkersLost(
                 f"worker processes died {TRIES} times over the same work; "
@@ -131,13 +146,16 @@ class Workers(Executor):
 
     def _live_pool(self) -> ProcessPoolExecutor:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the workers were shut down")
+            self._check_open()
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     self._processes, self._context, _begin, (self._preload,)
                 )
             return self._pool
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the workers were shut down")
 
 
 def _begin(preload: Sequence[str]) -> None:

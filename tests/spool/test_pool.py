@@ -1,9 +1,33 @@
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from orchestrator.spool.pool import Inline, Workers, WorkersLost
+
+SLOW_TO_IMPORT = """
+import pathlib, time
+here = pathlib.Path(__file__).parent
+for _ in range(600):
+    if (here / "go").exists():
+        break
+    time.sleep(0.05)
+else:
+    (here / "gave-up").touch()
+"""
+ASKS = """
+import os, pathlib, sys
+from orchestrator.spool.pool import Workers
+if __name__ == "__main__":
+    workers = Workers(1, preload=("slow_to_import",))
+    asked = workers.submit(os.getpid)
+    pathlib.Path(sys.argv[1], "go").touch()
+    assert asked.result(120) != os.getpid()
+    workers.shutdown()
+"""
 
 
 def die_until(path, times):
@@ -41,3 +65,17 @@ def test_a_shut_down_pool_takes_no_calls():
 
     with pytest.raises(RuntimeError, match="shut down"):
         workers.submit(os.getpid)
+
+
+@pytest.mark.slow
+def test_a_caller_is_not_held_while_processes_start(tmp_path):
+    """A call is taken at once, though the processes import for as long as they like."""
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    (tmp_path / "asks.py").write_text(ASKS)
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([str(tmp_path), root])
+    command = [sys.executable, str(tmp_path / "asks.py"), str(tmp_path)]
+
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": paths})
+
+    assert not (tmp_path / "gave-up").exists()
