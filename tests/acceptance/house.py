@@ -42,13 +42,18 @@ class House:
     """A state directory, the emulator, and the daemon that is started and stopped by the test."""
 
     def __init__(
-        self, root: Path, *, faults: tuple[dict[str, Any], ...] = (), config: str = DEFAULTS
+        self,
+        root: Path,
+        *,
+        faults: tuple[dict[str, Any], ...] = (),
+        config: str = DEFAULTS,
+        emulator: tuple[str, ...] = (),
     ) -> None:
         self.root = root
         self.state = root / "state"
         for folder in (self.inbox, self.outbox, self.state / "rejected"):
             folder.mkdir(parents=True)
-        self.emulator = RealEmulator(root / "emulator")
+        self.emulator = RealEmulator(root / "emulator", *emulator)
         self.process: subprocess.Popen[bytes] | None = None
         self.seen = b""  # what /proc and the socket showed
         self.environment: dict[str, str] = {}
@@ -113,6 +118,14 @@ class House:
 
     def start(self, *prefix: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start the daemon and wait until it answers."""
+        self.launch(*prefix, **options)
+        until(self._answers, what="the daemon to answer")
+        self.look()
+        assert self.process is not None
+        return self.process
+
+    def launch(self, *prefix: str, **options: Any) -> None:
+        """Start the daemon, and do not wait for it."""
         with (self.root / "log").open("ab") as sink:
             self.process = subprocess.Popen(
                 [*prefix, *self.command],
@@ -122,9 +135,6 @@ class House:
                 start_new_session=True,
                 **options,
             )
-        until(self._answers, what="the daemon to answer")
-        self.look()
-        return self.process
 
     def start_and_end(self, seconds: float = 60) -> tuple[int, str]:
         """Start a daemon that is to end by itself: its exit code, and its last words."""
