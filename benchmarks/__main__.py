@@ -24,6 +24,8 @@ BENCHMARKS = {
     "compose_upload": (["--megabytes", "2000"], ["--megabytes", "32", "--rounds", "1"]),
     "collect_deliver": (["--megabytes", "512"], ["--megabytes", "16", "--rounds", "1"]),
     "end_to_end": ([], ["--requests", "2000", "--rounds", "1"]),
+    "scale": ([], ["--requests", "1000", "10000"]),
+    "idle": ([], ["--jobs", "20", "--sets", "5", "--seconds", "5"]),
 }
 Rows = Sequence[Mapping[str, Any]]
 
@@ -59,7 +61,7 @@ def write(tables: Sequence[str]) -> None:
 
 
 def plot(measured: Mapping[str, Rows]) -> None:
-    """Draw the ratio of each row."""
+    """Draw the ratio of each row that has one."""
     import matplotlib as mpl  # noqa: PLC0415 - only for the plot
 
     mpl.use("svg")
@@ -69,6 +71,7 @@ def plot(measured: Mapping[str, Rows]) -> None:
         (" ".join([name, str(row.get("line_bytes", "")), str(row.get("order", ""))]), row["ratio"])
         for name, rows in measured.items()
         for row in rows
+        if "ratio" in row
     ]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(bars) + 1))
     axes.barh([name for name, _ in bars], [ratio for _, ratio in bars])

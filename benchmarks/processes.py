@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 MEGABYTE = 1_000_000
 LOOK_SECONDS = 0.1
+LOOK_SHARE = 10  # a look may take a tenth of a core, whatever maps there are
 
 
 def below(pid: int) -> list[int]:
@@ -70,7 +72,7 @@ def _mapped(maps: str) -> int:
 
 @dataclass(slots=True)
 class Watched:
-    """A process that is looked at ten times a second until it is told to stop."""
+    """A process that is looked at up to ten times a second until it is told to stop."""
 
     pid: int
     peak_bytes: int = 0
@@ -89,10 +91,13 @@ class Watched:
             thread.join()
 
     def _look(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
+        rest = LOOK_SECONDS
+        while not self._stop.wait(rest):
+            began = time.thread_time()
             whole, mapped = memory(self.pid)
             self.peak_bytes = max(self.peak_bytes, whole - mapped)
             self.peak_mapped_bytes = max(self.peak_mapped_bytes, mapped)
+            rest = max(LOOK_SECONDS, LOOK_SHARE * (time.thread_time() - began))
 
 
 def start(

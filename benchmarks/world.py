@@ -42,7 +42,7 @@ base_url = "{url}"
 [limits]
 inline_max_bytes = 100
 max_requests_per_batch = {requests_per_batch}
-max_active_jobs = 5000
+max_active_jobs = {active_jobs}
 storage_max_bytes = 1000000000000
 [limits.enqueued_tokens]
 "{model}" = 1000000000000
@@ -50,7 +50,7 @@ storage_max_bytes = 1000000000000
 settle_seconds = 0.0
 [polling]
 interval_min_seconds = {interval}
-interval_max_seconds = {interval}
+interval_max_seconds = {interval_max}
 [profiles.default]
 model = "{model}"
 {more}
@@ -102,9 +102,9 @@ class Running:
 
 
 @contextmanager
-def daemon(
+def daemon(  # noqa: PLR0913 - one argument for each setting that a benchmark chooses
     folder: Path, url: str, *, requests_per_batch: int = 100_000, interval: float = 0.5,
-    more: str = "",
+    interval_max: float = 0.5, active_jobs: int = 5000, more: str = "",
 ) -> Iterator[Running]:  # fmt: skip
     """Start the daemon and wait until it answers."""
     state, socket = folder / "state", Path(f"/tmp/bench-{os.getpid()}.sock")  # short for a socket
@@ -117,6 +117,8 @@ def daemon(
             model=MODEL,
             requests_per_batch=requests_per_batch,
             interval=interval,
+            interval_max=interval_max,
+            active_jobs=active_jobs,
             more=more,
         )
     )
