@@ -1,6 +1,7 @@
 """A published folder: born whole under its name, filled file by file, `summary.json` last.
 
 Readers go by `summary.json`: before it is there nothing is promised, after it nothing changes.
+What syncs here waits for the disk, so all of it runs in workers.
 
 Trouble: a name that belongs to somebody else is never touched; `OutboxTaken` says so. A crash at
 any point leaves a folder that the same calls complete.
@@ -8,8 +9,8 @@ any point leaves a folder that the same calls complete.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,15 +71,19 @@ def subfolder(folder: Path, name: str) -> Path:
     return inner
 
 
-@contextmanager
-def growing(folder: Path, name: str, owner: SetId) -> Iterator[Path]:
-    """Give a temporary file to be filled; it appears durably under its name at the end."""
+def begin(folder: Path, name: str, owner: SetId) -> Path:
+    """Make an empty temporary file, to be filled and to `appear` as `name`; repeatable."""
     temporary = folder / f".{name}.{owner}{atomic.TEMPORARY}"
     os.close(atomic.create(temporary, FILE_MODE))
-    yield temporary
-    atomic.fsync_path(temporary)
-    atomic.rename(temporary, folder / name)
-    atomic.fsync_dir(folder)
+    return temporary
+
+
+def appear(temporary: Path, target: Path) -> None:
+    """Let what was begun and filled appear durably under its name; repeatable."""
+    if temporary.exists() or not target.exists():  # else a worker died after the rename
+        atomic.fsync_path(temporary)
+        atomic.rename(temporary, target)
+    atomic.fsync_dir(target.parent)
 
 
 def digest(path: Path) -> Published:

@@ -138,7 +138,7 @@ class WorkFolder:
             sum((one.usage for one in scanned), Usage()), any(one.broken for one in scanned)
         )
         report = await self._calls.one(answers.settle_answers, place, order, len(spans), whole)
-        answers.clear_findings(place, token, len(spans))
+        await self._calls.one(answers.clear_findings, place, token, len(spans))
         return report
 
     # ---- without answers ----------------------------------------------------------------------
