@@ -195,7 +195,7 @@ class Assembly:
                 COLLECTS_MAX,
                 _every(timedelta(seconds=5)),
             ),
-            ("deliver", Deliver(j, w.work, w.outbox, w.clock), DELIVERIES_MAX, _slow),
+            ("deliver", Deliver(j, w.work, w.outbox, w.clock, p), DELIVERIES_MAX, _slow),
             ("cancel", Cancel(j, w.jobs, w.files, w.clock, p, retry), 4, _slow),
             ("tidy", Tidy(j, w.work, w.jobs, w.files, w.clock, p, rules.retention), 2, _slow),
             ("notify", Notify(j, w.notifier, w.clock, w.ids, retry), 2, _slow),

@@ -6,6 +6,7 @@ first run were removed. A delivery that is repeated writes the same bytes again.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
-from orchestrator.ports import Delivery, SourceGone
+from orchestrator.ports import Delivery, SourceChanged, SourceGone
 from orchestrator.spool import atomic, publish, result_files, source
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.publish import Published
@@ -59,13 +60,18 @@ class FolderOutbox:
     async def publish(
         self, info: SetInfo, summary: Mapping[str, object], since: str | None
     ) -> Delivery:
-        """Write the results of a set in input order and, last, its summary; repeatable."""
-        folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
+        """Write the results of a set in input order and, last, its summary; repeatable.
+
+        Raises SourceChanged when the claimed input, which holds the users' keys, is gone.
+        """
+        folder = publish.born(self._outbox, info.outbox, info.id)
         told = publish.concluded(folder)
         if told is None:
             origin = Origin(self._work / info.folder, self._work / (since or info.folder))
             if since is not None and not (origin.answers / source.STATES).exists():
                 raise SourceGone(f"{origin.answers} was removed; the drop is run for itself")
+            if not (lines := source.plain_path(self._work / info.folder)).exists():
+                raise SourceChanged(f"{lines} is gone and holds the keys of its answers")
             told = await self._write(info, summary, origin, folder)
         known = msgspec.json.decode(told, type=_Told)
         totals = Totals(known.answered, known.failed)
@@ -73,15 +79,13 @@ class FolderOutbox:
 
     async def publish_part(self, info: SetInfo, part: Part) -> None:
         """Write one batch's results early, under `parts/`; nothing if the set is finished."""
-        folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
+        folder = publish.born(self._outbox, info.outbox, info.id)
         if publish.concluded(folder) is not None:
             return
         origin = Origin(self._work / info.folder, self._work / info.folder)
-        parts = await self._calls.one(publish.subfolder, folder, PARTS)
-        name = f"{part.serial:05d}.jsonl"
-        target = await self._calls.one(publish.begin, parts, name, info.id)
-        await self._calls.one(result_files.write_part, origin, part, target)
-        await self._calls.one(publish.appear, target, parts / name)
+        parts = publish.subfolder(folder, PARTS)
+        with publish.growing(parts, f"{part.serial:05d}.jsonl", info.id) as target:
+            await self._calls.one(result_files.write_part, origin, part, target)
 
     async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
         """Move a refused input with its flaws to `rejected/`; repeatable."""
@@ -106,35 +110,31 @@ class FolderOutbox:
                 files[f"{PARTS}/{part.name}"] = await self._calls.one(publish.digest, part)
         finally:
             del self._progress[info.id]
-        told = _summary(info, summary, stretches, files)
-        return await self._calls.one(publish.conclude, folder, told)
+        return publish.conclude(folder, _summary(info, summary, stretches, files))
 
     async def _write_plain(
         self, info: SetInfo, origin: Origin, folder: Path, stretches: Sequence[Stretch]
     ) -> dict[str, Published]:
-        target = await self._calls.one(publish.begin, folder, RESULTS, info.id)
-        await self._fill(info, origin, stretches, target)
-        # While one worker reads it, another makes the kernel write it out.
-        written, _ = await self._calls.both(
-            partial(publish.digest, target), partial(atomic.fsync_path, target)
-        )
-        await self._calls.one(publish.appear, target, folder / RESULTS)
+        with publish.growing(folder, RESULTS, info.id) as target:
+            await self._fill(info, origin, stretches, target)
+            # While one worker reads it, another makes the kernel write it out.
+            written, _ = await self._calls.both(
+                partial(publish.digest, target), partial(atomic.fsync_path, target)
+            )
         return {RESULTS: written}
 
     async def _write_stream(
         self, info: SetInfo, origin: Origin, folder: Path, compress: str, compact: str
     ) -> dict[str, Published]:
         name = RESULTS if compress == NONE else f"{RESULTS}.{compress}"
-        target = await self._calls.one(publish.begin, folder, name, info.id)
-        matrix: Path | str = compact
-        if compact == "npy":
-            matrix = await self._calls.one(publish.begin, folder, MATRIX, info.id)
-        written = await self._calls.one(
-            result_files.write_stream, origin, info.requests, target, compress, matrix
-        )
-        if isinstance(matrix, Path):
-            await self._calls.one(publish.appear, matrix, folder / MATRIX)
-        await self._calls.one(publish.appear, target, folder / name)
+        with ExitStack() as stack:
+            target = stack.enter_context(publish.growing(folder, name, info.id))
+            matrix: Path | str = compact
+            if compact == "npy":
+                matrix = stack.enter_context(publish.growing(folder, MATRIX, info.id))
+            written = await self._calls.one(
+                result_files.write_stream, origin, info.requests, target, compress, matrix
+            )
         files = {name: written["results"]}
         return files | {MATRIX: written["matrix"]} if "matrix" in written else files
 

@@ -1,4 +1,8 @@
-"""settled → outbox: the results of a set, in input order, with summary.json last."""
+"""settled → outbox: the results of a set, in input order, with summary.json last.
+
+Trouble: a name that is taken gets a number; a set whose claimed input was deleted is held, and
+delivered as soon as the file is back.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +17,23 @@ from orchestrator.domain.request_sets import (
     SetEdge,
     SetInfo,
 )
-from orchestrator.ports import Clock, Delivery, Outbox, OutboxTaken, SourceGone, Work
+from orchestrator.ports import (
+    Clock,
+    Delivery,
+    Outbox,
+    OutboxTaken,
+    Project,
+    SourceChanged,
+    SourceGone,
+    Work,
+)
 from orchestrator.store import batches as batch_rows, questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 from orchestrator.store.request_sets import StoredSet
 
 CANCELLED = 1
+PUT_BACK = "its answers are kept: put the file back and they are delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class Deliver:
     work: Work
     outbox: Outbox
     clock: Clock
+    project: Project
 
     async def find(self) -> Sequence[SetId]:
         """Return the open sets of which no batch is live."""
@@ -93,6 +108,12 @@ class Deliver:
             wanted = await self.journal.read(questions.next_outbox, value.info.outbox)
             await self.journal.record(sets.rehome(value, wanted))
             return
+        except SourceChanged as error:
+            why = f"input is gone: {error}; {PUT_BACK}"
+            self.project.report("input_gone", value.info.id, why)
+            await self.project.hold(value.info.id, why)
+            return
+        self.project.report("input_gone", value.info.id, None)
         await self.journal.record(self._move(stored, delivery))
 
     def _move(self, stored: StoredSet, delivery: Delivery) -> SetEdge:
