@@ -67,6 +67,7 @@ class Memory:
 Item: TypeAlias = Remains | OldFolder | OldSet | FreeSpace
 AT_ONCE_MAX = 100
 BEYOND_AT_ONCE_MAX = 20  # the file is measured again after so many
+FILE_LIFE = timedelta(hours=49)
 VACUUM_EVERY = timedelta(days=1)
 VACUUM_SHARE = 4  # a file of which this part is empty is worth to be written anew
 
@@ -118,7 +119,10 @@ class Tidy:
     # ---- at the provider ----------------------------------------------------------------------
 
     def _file_is_due(self, one: Remains) -> bool:
-        return one.file is not None and one.file not in self.memory.gone
+        """Tell whether a file may be there: by itself it goes 48 hours after its upload."""
+        if one.file is None or one.file in self.memory.gone:
+            return False
+        return one.finished_at is None or one.finished_at + FILE_LIFE > self.clock.now()
 
     def _job_is_due(self, one: Remains) -> bool:
         if one.job is None or one.finished_at is None:

@@ -6,6 +6,7 @@ from orchestrator.store import request_sets as set_rows
 from orchestrator.store.sqlite import space
 from tests.life.town import DAY, HOUR, Drop, Fault, Town, live
 
+KEPT_REMOTE = "[retention]\nremote_days = 10\n"
 KEPT = "[retention]\nwork_days = 100\nevents_days = 100\n"
 
 
@@ -30,6 +31,23 @@ def test_jobs_stay_at_the_service_for_their_days():
         town.judge()
 
     live(scenario, config="[retention]\nremote_days = 2\n")
+
+
+def test_files_that_are_gone_by_themselves_are_not_deleted_again():
+    """Two days after a set has ended its input files are asked for no more, whatever the life."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("old", 40))
+        await town.until_delivered()
+        await town.pass_time(2.1 * DAY)
+        deletes = town.calls("files.delete")
+        assert deletes > 0
+        await town.restart(KEPT_REMOTE)
+        await town.pass_time(3 * HOUR)
+        assert [job.deleted for job in town.jobs] == [False]
+        assert town.calls("files.delete") == deletes
+
+    live(scenario, config=KEPT_REMOTE)
 
 
 def test_jobs_go_at_once_by_default():
