@@ -84,6 +84,41 @@ async def _week(town: Town, count: int, chance: Random) -> None:
     assert [job for job in town.jobs if job.state.endswith("EXPIRED")]
 
 
+async def _other_week(town: Town, count: int, chance: Random) -> None:
+    """The same troubles, each met by other sets in another state: the stall comes first."""
+    faults = town.emulator.faults
+    rows = Fault(do="row_error", code=13, message="internal", rows=0.05)
+    drops = _sets(count, chance)
+    quarters = [drops[number::4] for number in range(4)]
+    stall = Fault(do="stuck", model=STALLED)
+    faults.add([rows, stall])
+    town.drop(*quarters[0])
+    await town.pass_time(12 * HOUR)
+    town.emulator.revoke(KEY)
+    town.drop(*quarters[1])
+    await town.pass_time(9 * HOUR)
+    assert _refused(town, 400) + _refused(town, 403) > 0
+    town.emulator.restore(KEY)
+    await town.pass_time(9 * HOUR)
+    town.drop(*quarters[2])
+    await town.until(lambda: any(job.is_active for job in town.jobs))
+    await town.restart()
+    await town.pass_time(30 * HOUR)
+    assert town.trouble("slow")
+    faults.clear()  # the stall is over after 60 hours
+    faults.add([rows, Fault(do="quota")])  # a day of it
+    town.drop(*quarters[3])
+    await town.pass_time(DAY)
+    assert _refused(town, 429) > 0
+    faults.clear()
+    faults.add([rows, Fault(do="expire", probability=0.5, times=8)])
+    await town.until_delivered(within=14 * DAY)
+    town.judge()
+    expected = sum(drop.count for drop in drops)
+    assert sum(town.summary(drop.name)["requests"] for drop in drops) == expected
+    assert [job for job in town.jobs if job.state.endswith("EXPIRED")]
+
+
 def _refused(town: Town, status: int) -> int:
     counts = town.emulator.calls.counts
     return sum(number for name, number in counts.items() if name.endswith(f"\x1f{status}"))
@@ -95,6 +130,14 @@ def _refused(town: Town, status: int) -> int:
 def test_a_week_of_weather(seed: int):
     """Every set is delivered, every request executed once per generation that it really needed."""
     live(lambda town: _week(town, 50, Random(seed)), provider=SERVICE, config=CONFIG, seed=seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("count", [12, 50])
+def test_a_week_of_weather_in_another_order(count: int):
+    """First a stall, then the key, a day of 429s and the expiries: all is delivered as before."""
+    live(lambda town: _other_week(town, count, Random(11)), provider=SERVICE, config=CONFIG)
 
 
 @pytest.mark.slow
