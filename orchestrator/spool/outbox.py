@@ -6,7 +6,6 @@ first run were removed. A delivery that is repeated writes the same bytes again.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -64,7 +63,7 @@ class FolderOutbox:
 
         Raises SourceChanged when the claimed input, which holds the users' keys, is gone.
         """
-        folder = publish.born(self._outbox, info.outbox, info.id)
+        folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
         told = publish.concluded(folder)
         if told is None:
             origin = Origin(self._work / info.folder, self._work / (since or info.folder))
@@ -79,13 +78,15 @@ class FolderOutbox:
 
     async def publish_part(self, info: SetInfo, part: Part) -> None:
         """Write one batch's results early, under `parts/`; nothing if the set is finished."""
-        folder = publish.born(self._outbox, info.outbox, info.id)
+        folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
         if publish.concluded(folder) is not None:
             return
         origin = Origin(self._work / info.folder, self._work / info.folder)
-        parts = publish.subfolder(folder, PARTS)
-        with publish.growing(parts, f"{part.serial:05d}.jsonl", info.id) as target:
-            await self._calls.one(result_files.write_part, origin, part, target)
+        parts = await self._calls.one(publish.subfolder, folder, PARTS)
+        name = f"{part.serial:05d}.jsonl"
+        target = await self._calls.one(publish.begin, parts, name, info.id)
+        await self._calls.one(result_files.write_part, origin, part, target)
+        await self._calls.one(publish.appear, target, parts / name)
 
     async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
         """Move a refused input with its flaws to `rejected/`; repeatable."""
@@ -110,31 +111,35 @@ class FolderOutbox:
                 files[f"{PARTS}/{part.name}"] = await self._calls.one(publish.digest, part)
         finally:
             del self._progress[info.id]
-        return publish.conclude(folder, _summary(info, summary, stretches, files))
+        told = _summary(info, summary, stretches, files)
+        return await self._calls.one(publish.conclude, folder, told)
 
     async def _write_plain(
         self, info: SetInfo, origin: Origin, folder: Path, stretches: Sequence[Stretch]
     ) -> dict[str, Published]:
-        with publish.growing(folder, RESULTS, info.id) as target:
-            await self._fill(info, origin, stretches, target)
-            # While one worker reads it, another makes the kernel write it out.
-            written, _ = await self._calls.both(
-                partial(publish.digest, target), partial(atomic.fsync_path, target)
-            )
+        target = await self._calls.one(publish.begin, folder, RESULTS, info.id)
+        await self._fill(info, origin, stretches, target)
+        # While one worker reads it, another makes the kernel write it out.
+        written, _ = await self._calls.both(
+            partial(publish.digest, target), partial(atomic.fsync_path, target)
+        )
+        await self._calls.one(publish.appear, target, folder / RESULTS)
         return {RESULTS: written}
 
     async def _write_stream(
         self, info: SetInfo, origin: Origin, folder: Path, compress: str, compact: str
     ) -> dict[str, Published]:
         name = RESULTS if compress == NONE else f"{RESULTS}.{compress}"
-        with ExitStack() as stack:
-            target = stack.enter_context(publish.growing(folder, name, info.id))
-            matrix: Path | str = compact
-            if compact == "npy":
-                matrix = stack.enter_context(publish.growing(folder, MATRIX, info.id))
-            written = await self._calls.one(
-                result_files.write_stream, origin, info.requests, target, compress, matrix
-            )
+        target = await self._calls.one(publish.begin, folder, name, info.id)
+        matrix: Path | str = compact
+        if compact == "npy":
+            matrix = await self._calls.one(publish.begin, folder, MATRIX, info.id)
+        written = await self._calls.one(
+            result_files.write_stream, origin, info.requests, target, compress, matrix
+        )
+        if isinstance(matrix, Path):
+            await self._calls.one(publish.appear, matrix, folder / MATRIX)
+        await self._calls.one(publish.appear, target, folder / name)
         files = {name: written["results"]}
         return files | {MATRIX: written["matrix"]} if "matrix" in written else files
 
