@@ -1,0 +1,68 @@
+"""What is measured while the month goes by, once a second: from /proc and the folders."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look: real seconds since the start, bytes; `life` counts the daemons."""
+
+    at: float
+    life: int
+    age: float
+    memory: int
+    workers_memory: int
+    descriptors: int
+    ledger: int
+    work_files: int
+    backlog: int
+
+
+def look(at: float, life: int, age: float, *, pid: int, state: Path, backlog: int) -> Sample | None:
+    """Look at one daemon; None if it died meanwhile."""
+    try:
+        return Sample(
+            at=at,
+            life=life,
+            age=age,
+            memory=_private(pid),
+            workers_memory=sum(_private(child) for child in _children(pid)),
+            descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+            ledger=sum(_size(path) for path in state.glob("orchestrator.db*")),
+            work_files=sum(len(files) for _, _, files in os.walk(state / "work")),
+            backlog=backlog,
+        )
+    except (OSError, ValueError):
+        return None
+
+
+def quarter_medians(samples: Sequence[Sample], name: str) -> tuple[float, float]:
+    """Return the median of the first and of the last quarter, for what was measured as `name`."""
+    values = [float(getattr(sample, name)) for sample in samples]
+    quarter = max(1, len(values) // 4)
+    return median(values[:quarter]), median(values[-quarter:])
+
+
+def _private(pid: int) -> int:
+    """Return the proportional share of memory, so that shared libraries count once."""
+    for row in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if row.startswith("Pss:"):
+            return int(row.split()[1]) * 1024
+    raise ValueError("no Pss")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
