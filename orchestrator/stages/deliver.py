@@ -28,7 +28,6 @@ from orchestrator.ports import (
     Work,
 )
 from orchestrator.store import batches as batch_rows, questions, request_sets as set_rows
-from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 from orchestrator.store.request_sets import StoredSet
 
@@ -48,7 +47,7 @@ class Deliver:
 
     async def find(self) -> Sequence[SetId]:
         """Return the open sets of which no batch is live."""
-        return await self.journal.read(_quiet)
+        return await self.journal.read(questions.quiet)
 
     def name(self, item: SetId) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -151,13 +150,3 @@ class Deliver:
             ],
             "cost_usd": f"{sum(known) / 1_000_000:.6f}" if known else None,
         }
-
-
-def _quiet(tx: Tx) -> list[SetId]:
-    quiet = []
-    for stored in set_rows.open_sets(tx):
-        if isinstance(stored.value, Received):
-            continue
-        if not questions.has_live(tx, stored.value.info.id):
-            quiet.append(stored.value.info.id)
-    return quiet

@@ -16,7 +16,7 @@ from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo
 from orchestrator.ports import PartPlan, PlanOrder, Project, Work, part_of
-from orchestrator.store import batches as batch_rows, projects, request_sets as set_rows
+from orchestrator.store import batches as batch_rows, projects, questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
@@ -171,15 +171,13 @@ def _guess(info: SetInfo) -> float:
 
 
 def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
-    due = []
-    for stored in set_rows.open_sets(tx):
-        if not sets.may_start_work(stored.value, stored.flags):
-            continue
-        rows = batch_rows.of_set(tx, stored.value.info.id)
-        lapsed = {row.part.token for row in rows if isinstance(row, Lapsed)} - handled
-        if lapsed or not any(machine.is_live(row) for row in rows):
-            due.append(stored.value.info.id)
-    return due
+    due = {set_id for set_id, token in questions.lapsed(tx) if token not in handled}
+    due.update(questions.quiet(tx))
+    return [
+        stored.value.info.id
+        for stored in set_rows.open_sets(tx)
+        if stored.value.info.id in due and sets.may_start_work(stored.value, stored.flags)
+    ]
 
 
 def _is_to_be_split(row: Batch) -> bool:

@@ -40,7 +40,18 @@ _REMAINS = Question(_remains)
 _REMAINS_OF_SET = Question(_remains.where(_of_set))
 _FOLDER = Question(select(sets.c.folder).where(sets.c.id == bindparam("set_id")))
 _SETTLED_FOLDERS = Question(select(sets.c.folder).where(sets.c.state != "received"))
-_HAS_LIVE = Question(select(exists().where(_of_set, one_of(batches.c.state, *sorted(LIVE_STATES)))))
+_live = exists().where(batches.c.set_id == sets.c.id, one_of(batches.c.state, *sorted(LIVE_STATES)))
+_accepted = one_of(sets.c.state, "indexed", "running")
+_QUIET = Question(
+    select(sets.c.id)
+    .where(_accepted, ~_live)
+    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+)
+_LAPSED = Question(
+    select(batches.c.set_id, batches.c.token)
+    .join(sets, sets.c.id == batches.c.set_id)
+    .where(_accepted, batches.c.state == "lapsed")
+)
 _SEEN_JOBS = Question(
     select(jobs.c.name).where(jobs.c.token.in_(select(batches.c.token).where(_of_set)))
 )
@@ -84,9 +95,17 @@ def was_reopened(tx: Tx, set_id: SetId) -> bool:
     return bool(tx.scalar(select(exists().where(whole_set, reopened))))
 
 
-def has_live(tx: Tx, set_id: SetId) -> bool:
-    """Tell whether a batch of the set may still bring answers."""
-    return bool(_HAS_LIVE.scalars(tx, set_id=set_id)[0])
+def quiet(tx: Tx) -> list[SetId]:
+    """Return the accepted sets of which no batch may bring answers any more, or yet.
+
+    The most urgent come first.
+    """
+    return [SetId(name) for name in _QUIET.scalars(tx)]
+
+
+def lapsed(tx: Tx) -> list[tuple[SetId, IdempotencyKey]]:
+    """Return the batches of accepted sets whose requests have to be planned again."""
+    return [(SetId(name), IdempotencyKey(token)) for name, token in _LAPSED.rows(tx)]
 
 
 def jobs_of_set(tx: Tx, set_id: SetId) -> frozenset[JobName]:

@@ -47,7 +47,6 @@ async def test_the_next_outbox_name_counts_on(ledger: InlineDatabase) -> None:
 async def test_live_batches_and_jobs_of_a_set(ledger: InlineDatabase) -> None:
     """What may still bring answers, and every job ever seen under the set's tokens."""
     await ledger.transact(start, INFO, planned(1), planned(2))
-    assert await ledger.read(questions.has_live, INFO.id)
     assert await ledger.read(questions.in_flight, INFO.id) == []
 
     await ledger.transact(apply, NOW, *path_to_collected(planned(1))[:3])
@@ -58,7 +57,21 @@ async def test_live_batches_and_jobs_of_a_set(ledger: InlineDatabase) -> None:
     assert await ledger.read(questions.in_flight, INFO.id) == [planned(1).part]
     assert await ledger.read(questions.in_flight, None) == [planned(1).part]
     assert await ledger.read(questions.in_flight, SetId("none")) == []
-    assert not await ledger.read(questions.has_live, SetId("none"))
+
+
+async def test_a_set_without_live_batches_is_quiet(ledger: InlineDatabase) -> None:
+    """Nothing planned yet, or all of it over; the most urgent first. What lapsed is named."""
+    fresh, unread = set_info("fresh", priority=2), set_info("unread")
+    await ledger.transact(start, INFO, planned(1))
+    await ledger.transact(start, fresh)
+    await ledger.transact(receive, unread)
+    assert await ledger.read(questions.quiet) == [fresh.id]
+    assert await ledger.read(questions.lapsed) == []
+
+    await ledger.transact(apply, NOW, drop(planned(1), NOW, "planned anew"))
+
+    assert await ledger.read(questions.quiet) == [fresh.id, INFO.id]
+    assert await ledger.read(questions.lapsed) == [(INFO.id, planned(1).part.token)]
 
 
 async def test_controls_are_jobs_of_ours(ledger: InlineDatabase) -> None:
