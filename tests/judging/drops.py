@@ -13,12 +13,18 @@ FLAWED = '{"key": "torn", "request": {"contents": ['
 
 @dataclass(frozen=True)
 class Drop:
-    """One file of requests: `count` lines of which those numbered in `flawed` are no JSON."""
+    """One file of requests: `count` lines of which those numbered in `flawed` are no JSON.
+
+    The lines in `failing` are refused by the model each time. `like` names a drop whose very
+    content this one has under its own name.
+    """
 
     name: str
     count: int
     kind: str = "generate"
     flawed: frozenset[int] = frozenset()
+    failing: frozenset[int] = frozenset()
+    like: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -35,11 +41,11 @@ class Drop:
 
     def key(self, number: int) -> str:
         """The user's key of a line."""
-        return f"{self.name}/{number}"
+        return f"{self.like or self.name}/{number}"
 
     def mark(self, number: int) -> str:
         """Words that only this line's prompt, and so only its answer, holds."""
-        return f"mark {self.name} {number} end"
+        return f"mark {self.like or self.name} {number} end"
 
     @property
     def options_text(self) -> str:
@@ -59,7 +65,8 @@ class Drop:
             beside.rename(inbox / name)
 
     def _line(self, number: int) -> dict[str, Any]:
-        parts = [{"text": f"{self.mark(number)}: say something about the number {number}"}]
+        steer = " EMULATOR:ERROR=3" if number in self.failing else ""
+        parts = [{"text": f"{self.mark(number)}: say something about the number {number}{steer}"}]
         if self.kind == "embed":
             request: dict[str, Any] = {
                 "content": {"parts": parts},

@@ -18,6 +18,15 @@ def finished(outbox: Path) -> list[str]:
     return sorted(path.parent.name for path in outbox.glob("*/" + SUMMARY))
 
 
+def places(outbox: Path) -> dict[str, Path]:
+    """Find where each set was delivered: under its own name, or beside what had that name."""
+    found: dict[str, Path] = {}
+    for folder in finished(outbox):
+        told = json.loads((outbox / folder / SUMMARY).read_bytes())
+        found.setdefault(str(told.get("name", folder)), outbox / folder)
+    return found
+
+
 def torn(outbox: Path) -> list[str]:
     """Find folders that look finished and are not whole; at any moment there must be none."""
     findings = []
@@ -53,12 +62,13 @@ def wrong_results(
     `done` names drops that are allowed to be missing (rejected or cancelled ones).
     """
     findings = torn(outbox)
+    delivered = places(outbox)
     for drop in drops:
-        path = outbox / drop.name / "results.jsonl"
-        if not (outbox / drop.name / SUMMARY).exists():
+        if drop.name not in delivered:
             findings += [f"{drop.name}: never delivered"] if drop.name not in done else []
             continue
-        findings += _compare(drop, path.read_bytes().decode().splitlines(), may_fail=may_fail)
+        text = (delivered[drop.name] / "results.jsonl").read_bytes().decode()
+        findings += _compare(drop, text.split("\n")[:-1], may_fail=may_fail)
     return findings
 
 
@@ -76,10 +86,13 @@ def _flaw(drop: Drop, number: int, result: dict[str, Any], *, may_fail: bool) ->
     where = f"{drop.name} line {number + 1}"
     if number in drop.flawed:
         return None if "error" in result else f"{where}: a flawed line has an answer"
+    if number in drop.failing and "error" not in result:
+        return f"{where}: has an answer that nobody gave"
     if result.get("key") != drop.key(number):
         return f"{where}: has the key {result.get('key')!r}"
     if "error" in result:
-        return None if may_fail else f"{where}: failed with {result['error']}"
+        allowed = may_fail or number in drop.failing
+        return None if allowed else f"{where}: failed with {result['error']}"
     answer = result.get("response", {})
     if drop.kind == "embed":
         return None if _is_its_vector(drop, number, answer) else f"{where}: another's embedding"

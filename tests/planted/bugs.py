@@ -29,6 +29,7 @@ from orchestrator.ports import InDoubt, Trouble, Unavailable
 from orchestrator.service.redaction import Redactor
 from orchestrator.spool import atomic, plan, publish
 from orchestrator.spool.work import WorkFolder
+from orchestrator.stages import plan as planning
 from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.watch import Watch
 from orchestrator.store import lives, sqlite, transitions
@@ -68,6 +69,10 @@ def _nothing(*_args: Any, **_kwargs: Any) -> None:
 
 async def _done(*_args: Any, **_kwargs: Any) -> None:
     """Say that it is done."""
+
+
+def _only_the_first(*_args: Any) -> list[int]:
+    return [1]
 
 
 async def _no(*_args: Any, **_kwargs: Any) -> bool:
@@ -200,6 +205,6 @@ BUGS = (
         "ledger lost",
         (Bug("no window after a cut", Evidence, "may_create", _true, "ledger lost"),),
     ),
-    Bug("what expired is not planned again", WorkFolder, "release", _done, "jobs fail"),
+    Bug("what failed is not planned again", planning, "_generations", _only_the_first, "jobs fail"),
     Bug("results are not checked against their number", publish, "conclude", _nothing, "fair"),
 )

@@ -31,6 +31,7 @@ from orchestrator.store.journal import Journal, Recorded
 from tests.simulation.clock import SimClock, SimIds
 from tests.simulation.effects import Effects
 from tests.simulation.ledger import SimLedger, first_image, open_ledger, restore
+from tests.simulation.witness import Witness
 
 ADDRESS = "127.0.0.1:8080"
 INSTALL = InstallId("5eed5eed5eed5eed")
@@ -82,6 +83,7 @@ class Surroundings:
     hear: Callable[[Recorded], None]
     report: Callable[[str], None]
     settings: Settings
+    met: Callable[[str], None] = lambda _row: None
 
     @property
     def ledger_file(self) -> Path:
@@ -137,7 +139,7 @@ class Life:
     def _adapters(self, who: identity.Identity, gemini: Gemini) -> Adapters:
         state, clock, workers = self._around.state, self._around.clock, Inline()
         return Adapters(
-            jobs=gemini.jobs,
+            jobs=Witness(gemini.jobs, self._around.met),
             files=gemini.files,
             inbox=FolderInbox(
                 state / "inbox",

@@ -12,12 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator.domain.batches import BATCH_EDGES
+from orchestrator.domain.request_sets import SET_EDGES
 from tests.simulation.weather import fair, foul
 from tests.simulation.world import Outcome, live_through
 
 NOT_REACHED = {
-    "planned>lapsed": "only when a set is cancelled; no operator lives in these worlds",
-    "uploaded>lapsed": "only when a set is cancelled",
+    "received>received": "only where the folder of a refused drop is taken in rejected/",
+    "received>cancelled": "what is received is judged within the same look",
     "submitted>lapsed": "only by the operator's word that a job has vanished",
     "uploaded>planned": "an uploaded file expires after two days; worlds are calmer by then",
     "uploaded>uploaded": "a create waits longer at the provider than these small worlds make it",
@@ -46,8 +47,8 @@ class Sum:
             self.failed[seed] = outcome.findings
 
     def never(self) -> list[str]:
-        """Name the edges of the batch machine that no world went along."""
-        edges = {f"{a}>{b}" for a, b in BATCH_EDGES}
+        """Name the edges of both machines that no world went along."""
+        edges = {f"{a}>{b}" for a, b in (*BATCH_EDGES, *SET_EDGES)}
         return sorted(edge for edge in edges - NOT_REACHED.keys() if not self.edges[edge])
 
 

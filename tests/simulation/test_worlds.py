@@ -13,11 +13,13 @@ import pytest
 
 from tests.simulation.soak import Sum, one, replay
 from tests.simulation.weather import fair, foul
+from tests.simulation.witness import ROWS
 from tests.simulation.world import live_through
 
-SEEDS = range(int(os.environ.get("ORCHESTRATOR_TEST_WORLDS", "50")))
-REACHING = range(1000, 1060)
+SEEDS = range(int(os.environ.get("ORCHESTRATOR_TEST_WORLDS", "500")))
+REACHING = range(120)
 REASONS = (
+    *ROWS,
     *("lapsed absent", "lapsed cancelled", "lapsed expired", "lapsed failed", "lapsed invalid"),
     *("submitting sending", "submitting in_doubt", "submitting fenced"),
 )
@@ -36,7 +38,10 @@ def test_a_fair_world_costs_what_it_must() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_together_the_worlds_reach_everything() -> None:
-    """Every edge of the batch machine but those that are named with their reason is gone along."""
+    """Every edge of both machines, but those that are named with their reason, is gone along.
+
+    So is every row of the table of what can come of a create.
+    """
     total = Sum()
     for seed in REACHING:
         total.add(*one(seed))

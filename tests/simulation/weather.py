@@ -15,6 +15,7 @@ from tests.simulation.effects import Death
 
 LATE_CREATE, LIST_LAG = 900.0, 1800.0
 MOMENTS_GUESSED = 450
+CALM = 12 * HOUR
 
 LISTS = (
     Fault(do="empty_list", probability=0.3, times=40),
@@ -28,11 +29,21 @@ LISTS = (
 
 
 @dataclass(frozen=True)
+class Order:
+    """What the operator asks for: a verb on the set of a drop, at a virtual second."""
+
+    at: float
+    verb: str
+    drop: str
+
+
+@dataclass(frozen=True)
 class Weather:
     """One world's share of trouble.
 
     `rollback` is how many commits a power cut may take from the ledger, `ledger_lost` that the
-    first cut takes all of it; `torn` lets unsynced writes survive by chance.
+    first cut takes all of it; `torn` lets unsynced writes survive by chance. `taken` are names in
+    the outbox that are somebody else's.
     """
 
     drops: tuple[Drop, ...]
@@ -41,17 +52,25 @@ class Weather:
     resets: float = 0.0
     holes: float = 0.0
     cuts: float = 0.0
+    refusals: float = 0.0
     deaths: dict[int, Death] = field(default_factory=dict)
+    orders: tuple[Order, ...] = ()
+    taken: tuple[str, ...] = ()
     rollback: int = 0
     ledger_lost: bool = False
     torn: bool = False
-    calm_after: float = 12 * HOUR
+    calm_after: float = CALM
     rest_within: float = 6 * 24 * HOUR
     may_fail: bool = False
 
+    @property
+    def refuses_requests(self) -> bool:
+        """Whether a create is refused as invalid: where it holds one request, that has failed."""
+        return any(fault.do == "answer" for fault in self.faults)
+
     def calmed(self) -> "Weather":
         """The same world without any trouble from now on."""
-        return replace(self, faults=(), resets=0.0, holes=0.0, cuts=0.0, deaths={})
+        return replace(self, faults=(), resets=0.0, holes=0.0, cuts=0.0, refusals=0.0, deaths={})
 
 
 SMALL = (
@@ -59,6 +78,9 @@ SMALL = (
     Drop("files", 9, options={"max_requests_per_batch": 3}),
     Drop("vectors", 2, kind="embed"),
 )
+
+
+SPOILED = Drop("spoiled", 3, flawed=frozenset({0, 1, 2}))
 
 
 def fair(drops: tuple[Drop, ...] = SMALL, deaths: dict[int, Death] | None = None) -> Weather:
@@ -77,13 +99,18 @@ def foul(seed: int) -> Weather:
         running_seconds=(60, chance.choice((600, 4 * HOUR))),
         job_expiry_seconds=expiry,
     )
+    people = Random(f"people {seed}")
+    drops = _peopled(people, _drops(chance))
     return Weather(
-        drops=_drops(chance),
+        drops=drops,
+        orders=_orders(people, drops),
+        taken=tuple(d.name for d in drops if people.random() < (0.4 if d.like else 0.04)),
         settings=settings,
-        faults=tuple(_faults(chance)),
+        faults=tuple(_fitting(_faults(chance), drops)),
         resets=chance.choice((0, 0, 0.01, 0.04)),
         holes=chance.choice((0, 0, 0.003, 0.01)),
         cuts=chance.choice((0, 0, 0.01)),
+        refusals=people.choice((0, 0, 0.05)),
         deaths=_deaths(chance),
         rollback=chance.choice((0, 0, 0, 3, 6)),
         ledger_lost=chance.random() < 0.08,
@@ -105,6 +132,38 @@ def _drops(chance: Random) -> tuple[Drop, ...]:
     return tuple(chosen) or (files,)
 
 
+def _peopled(people: Random, drops: tuple[Drop, ...]) -> tuple[Drop, ...]:
+    """Add what people drop besides: the same once more, a model's refusal, nothing but mistakes."""
+    first = drops[0]
+    if people.random() < 0.1:
+        drops = (replace(first, failing=frozenset({first.count - 1})), *drops[1:])
+    if people.random() < 0.08:
+        drops += (replace(drops[0], name="again", like=first.name),)
+    if people.random() < 0.06:
+        drops += (SPOILED,)
+    return drops
+
+
+def _orders(people: Random, drops: tuple[Drop, ...]) -> tuple[Order, ...]:
+    """Draw what the operator does: in most worlds nothing."""
+    orders = []
+    for drop in drops:
+        if drop == SPOILED:
+            continue
+        if people.random() < 0.06:
+            at = people.uniform(1, 2 * HOUR)
+            orders.append(Order(at, "pause", drop.name))
+            # The last one is given when no power cut can take it out of the ledger any more.
+            orders += [Order(then, "resume", drop.name) for then in (at + HOUR, CALM + 60)]
+        if people.random() < 0.08:
+            at = people.choice((1, 60, 200, 600, 3 * HOUR))
+            orders.append(Order(at, "cancel", drop.name))
+            orders += [Order(at + HOUR, "retry", drop.name)] if people.random() < 0.6 else []
+        elif drop.failing or people.random() < 0.02:
+            orders.append(Order(people.uniform(HOUR, 6 * HOUR), "retry", drop.name))
+    return tuple(sorted(orders, key=lambda order: order.at))
+
+
 def _deaths(chance: Random) -> dict[int, Death]:
     count = chance.choice((0, 1, 2, 3, 6, 10))
     moments = chance.sample(range(1, MOMENTS_GUESSED), count)
@@ -115,6 +174,12 @@ def _faults(chance: Random) -> list[Fault]:
     """Draw faults: each kind in one world out of a few, then on a share of its calls."""
     kinds = [*_creates(chance), *_jobs(chance), *LISTS, *_transfers(chance)]
     return [fault for fault in kinds if chance.random() < 0.18]
+
+
+def _fitting(faults: list[Fault], drops: tuple[Drop, ...]) -> list[Fault]:
+    """Leave out what contradicts a drop: the second row of a refused line would be an answer."""
+    failing = any(drop.failing for drop in drops)
+    return [fault for fault in faults if not (failing and fault.do == "row_doubled")]
 
 
 def _creates(chance: Random) -> list[Fault]:

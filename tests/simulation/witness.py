@@ -50,14 +50,8 @@ def row_of(trouble: Trouble) -> str:
     match trouble:
         case InDoubt():
             words = str(trouble)
-            for phase in (
-                "waiting for the answer",
-                "reading the answer",
-                "without a proper answer",
-            ):
-                if words.endswith(phase):
-                    return f"create in doubt, {phase}"
-            return "create in doubt, by the service's word"
+            known = (row for row in ROWS if words.endswith(row.rpartition(", ")[2]))
+            return next(known, "create in doubt, by the service's word")
         case Refused():
             return "create refused"
         case Blocked():

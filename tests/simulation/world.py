@@ -20,13 +20,16 @@ from typing import Any, NoReturn
 import structlog
 from aiohttp import web
 
+from orchestrator.domain.request_sets import is_open
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.server import create_app
 from orchestrator.spool import atomic
 from orchestrator.stages import loop as stage_loop
+from orchestrator.stages.control import NotPossible
+from orchestrator.store import request_sets as set_rows
 from orchestrator.store.journal import Recorded
 from tests.judging.books import Books, read_books
-from tests.judging.results import finished, torn, wrong_results
+from tests.judging.results import places, torn, wrong_results
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import TMPFS, Disk
 from tests.simulation.effects import Death, Effects
@@ -35,10 +38,11 @@ from tests.simulation.life import ADDRESS, Life, Surroundings, world_settings
 from tests.simulation.loop import SimLoop, simulate
 from tests.simulation.network import Fate, SimTransport
 from tests.simulation.process import Killed, Process
-from tests.simulation.weather import Weather
+from tests.simulation.weather import SPOILED, Order, Weather
 
 LOOK_SECONDS = 600.0
 TIDY_SECONDS = 4000.0
+ASK_AGAIN_SECONDS = 300.0
 REST_SECONDS = 60.0
 DOWN_SECONDS_MAX = 1800.0
 LIVES_MAX = 60
@@ -99,12 +103,16 @@ class World:
             images=new_images(),
             hear=self._hear,
             report=self.outcome.findings.append,
+            met=self._met,
             settings=world_settings(),
         )
         self.process: Process | None = None
         self.boot = 1
+        self.orders = list(weather.orders)
+        self.may_fail = weather.may_fail or weather.refuses_requests
         self.snapshots: deque[bytes] = deque(maxlen=3)
         loop.network.fate = self._fate
+        loop.network.refuse = self._refuses
         loop.set_exception_handler(self._unexpected)
 
     async def run(self) -> Outcome:
@@ -116,6 +124,9 @@ class World:
             await web.TCPSite(runner, host, int(port)).start()
             for drop in self.weather.drops:
                 drop.put(self.state / "inbox")
+            for name in self.weather.taken:
+                (self.state / "outbox" / name).mkdir()
+                (self.state / "outbox" / name / "letter.txt").write_text("somebody else's")
             self.disk.settle()
             calm = self.loop.call_at(self.weather.calm_after, self._calm)
             await self._live_on()
@@ -140,13 +151,14 @@ class World:
         self.process = process = Process(f"life {number}")
         main = process.start(life.run())
         resting = asyncio.ensure_future(self._rest(life))
+        operating = asyncio.ensure_future(self._operate(life, process))
         dying = asyncio.ensure_future(process.died.wait())
         await asyncio.wait([main, resting, dying], return_when=asyncio.FIRST_COMPLETED)
         if process.alive and not main.done():
             life.stop.set()
             await asyncio.wait([main], timeout=3600)
-        resting.cancel()
-        dying.cancel()
+        for task in (resting, dying, operating):
+            task.cancel()
         if process.alive:
             return await self._ended(life, main, number)
         self.effects.note("died")
@@ -184,13 +196,54 @@ class World:
                     f"no rest after {self.weather.rest_within / 86400:g} days: {self._open()}"
                 )
                 return
-            if not self._open():
+            if not self._open() and not self.orders and not await self._works(life):
                 await asyncio.sleep(TIDY_SECONDS)  # for what is tidied up behind it
                 return
 
     def _open(self) -> list[str]:
-        done = finished(self.state / "outbox")
+        done = {*places(self.state / "outbox"), *self._rejected()}
         return [drop.name for drop in self.weather.drops if drop.name not in done]
+
+    def _rejected(self) -> set[str]:
+        found = {path.name for path in (self.state / "rejected").iterdir()}
+        return found & {SPOILED.name}
+
+    async def _works(self, life: Life) -> bool:
+        """Tell whether a set is still under way, as one that is retried may be.
+
+        A ledger that forgot a delivery, whose job is deleted by then, holds the set for a person.
+        """
+        stored = [] if life.ledger is None else await life.ledger.read(set_rows.open_sets)
+        return any(one.flags.held is None for one in stored)
+
+    # ---- the operator -------------------------------------------------------------------------
+
+    async def _operate(self, life: Life, process: Process) -> None:
+        """Give the orders of this world; one whose answer died with a life is given again."""
+        while self.orders:
+            order = self.orders[0]
+            await asyncio.sleep(max(order.at - self.loop.time(), 0))
+            if await asyncio.shield(process.start(self._obey(life, order))):
+                self.orders.pop(0)
+            else:
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _obey(self, life: Life, order: Order) -> bool:
+        """Carry out an order inside the daemon; False while there is nothing to do it to."""
+        if life.ledger is None or life.assembly is None:
+            return False
+        stored = await life.ledger.read(set_rows.find, order.drop)
+        if stored is None:
+            return False
+        if order.verb == "retry" and is_open(stored.value) and stored.flags.held is None:
+            return False
+        try:
+            await getattr(life.assembly.control, order.verb)(stored.value.info.id)
+        except NotPossible:
+            self.outcome.reasons[f"order {order.verb} refused"] += 1
+        else:
+            self.outcome.reasons[f"order {order.verb}"] += 1
+        return True
 
     async def _after_death(self) -> None:
         """Let the world be as the death left it, for a while."""
@@ -234,6 +287,9 @@ class World:
             return "swallowed"
         return "cut" if drawn < weather.resets + weather.holes + weather.cuts else "arrives"
 
+    def _refuses(self, _address: str) -> bool:
+        return self.weather.refusals > 0 and self.chance.random() < self.weather.refusals
+
     def _calm(self) -> None:
         """From here on nothing goes wrong any more."""
         self.emulator.faults.clear()
@@ -252,6 +308,9 @@ class World:
                 self.outcome.reasons[f"{after} {doubt}"] += 1
             self.effects.note(f"{before}>{after}")
 
+    def _met(self, row: str) -> None:
+        self.outcome.reasons[row] += 1
+
     def _unexpected(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         if error is not None and not isinstance(error, Killed):
@@ -262,9 +321,14 @@ class World:
         booked = self._booked()
         outcome.books = read_books(self.emulator, booked=booked)
         outcome.findings += outcome.books.findings
-        outcome.findings += wrong_results(
-            self.state / "outbox", weather.drops, may_fail=weather.may_fail
-        )
+        cancelled = {order.drop for order in weather.orders if order.verb == "cancel"}
+        for cut in (False, True):  # of a cancelled set, what was not answered has an error
+            outcome.findings += wrong_results(
+                self.state / "outbox",
+                [drop for drop in weather.drops if (drop.name in cancelled) is cut],
+                may_fail=self.may_fail or cut,
+                done=self._rejected(),
+            )
         outcome.findings += self._leftovers()
         outcome.moments = self.effects.moments
         outcome.labels = self.effects.labels
