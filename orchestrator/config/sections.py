@@ -114,6 +114,7 @@ class Limits(Section):
     max_active_jobs: Positive = 100
     storage_max_bytes: Positive = 20_000_000_000
     requests_per_minute: Positive = 60
+    count_tokens: bool = False
     enqueued_tokens: dict[ModelName, Positive] = Field(default_factory=dict)
 
 

@@ -145,6 +145,7 @@ class Settings(BaseSettings):
             requests_per_minute=limits.requests_per_minute,
             enqueued_tokens={name: wall for name, wall in walls.items() if wall is not None},
             batch_bytes_min=limits.min_batch_bytes,
+            count_tokens=limits.count_tokens,
         )
 
     def retry_policy(self) -> RetryPolicy:

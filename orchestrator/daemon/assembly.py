@@ -159,7 +159,7 @@ class Assembly:
         submission = self.policies.submission
         return (
             ("intake", intake, 2, _every(rules.scan_every)),
-            ("plan", Plan(j, w.work, p), 2, _every(timedelta(seconds=30))),
+            ("plan", Plan(j, w.work, p, w.jobs), 2, _every(timedelta(seconds=30))),
             ("upload", Upload(j, w.work, w.files, w.clock, w.ids, p, retry), UPLOADS_MAX, _due),
             (
                 "submit",

@@ -30,7 +30,10 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the service allows a project, and what a batch may hold. Bytes are as sent."""
+    """What the service allows a project, and what a batch may hold. Bytes are as sent.
+
+    With `count_tokens` the service is asked how many tokens a model's first requests have.
+    """
 
     inline_max_bytes: int = 19 * 1000 * 1000
     file_max_bytes: int = 2_000_000_000
@@ -40,6 +43,7 @@ class Limits:
     requests_per_minute: int = 60
     enqueued_tokens: dict[str, int] = field(default_factory=dict)
     batch_bytes_min: int = 1 * MEBIBYTE
+    count_tokens: bool = False
 
     def tokens_max(self, model: str) -> int | None:
         """Return how many tokens of a model may be enqueued, None if nothing is known.

@@ -5,11 +5,12 @@ and the service's words (`errors.create_trouble`); every other call that fails i
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 
-from orchestrator.domain.batches import Part
+from orchestrator.domain.batches import Kind, Part
 from orchestrator.domain.ids import (
     AccountFingerprint,
     FileName,
@@ -163,6 +164,17 @@ class GeminiJobs:
             await self._download.file(output.file, sink)
         else:
             await self._download.inline(output.job, sink)
+
+    async def count_tokens(self, model: str, kind: Kind, request: bytes) -> int | None:
+        """Ask how many tokens a request (its JSON) has; None if the service does not say."""
+        path = wire.model_path(model)
+        if path is None:
+            return None
+        content = wire.counting(path, kind, request)
+        asked = replace(self._named("count_tokens", "POST", f"{path}:countTokens"), body=content)
+        outcome = await self._transport.call(asked)
+        _expect("count_tokens", outcome, frozenset({400, 404}))
+        return wire.total_tokens(_whole(outcome))
 
     async def model(self, name: str) -> ModelInfo | None:
         """Describe a model, None if the service does not know it, or no model is named so."""

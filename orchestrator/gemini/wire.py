@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from orchestrator.domain.batches import Kind
 from orchestrator.domain.ids import FileName, JobName
 from orchestrator.domain.jobs import JobError, JobSnapshot, JobState, Unrecognised, parse_state
 from orchestrator.ports import ModelInfo, StoredFile
@@ -197,6 +198,20 @@ def digest(text: object) -> str | None:
         return raw.hex()
     spelt = raw.decode("ascii", "replace")
     return spelt.lower() if HEX_DIGEST.fullmatch(spelt) else None
+
+
+def counting(path: str, kind: Kind, request: bytes) -> bytes:
+    """Write a CountTokensRequest about one request (its JSON)."""
+    fields = msgspec.json.decode(request)
+    if kind == "embed":
+        return msgspec.json.encode({"contents": [fields.get("content")]})
+    return msgspec.json.encode({"generateContentRequest": fields | {"model": path}})
+
+
+def total_tokens(whole: object) -> int | None:
+    """Read a CountTokensResponse; None if it is none."""
+    total = _fields(whole).get("totalTokens")
+    return total if isinstance(total, int) and total > 0 else None
 
 
 def model(whole: object) -> ModelInfo | None:

@@ -209,6 +209,9 @@ class Work(Protocol):
     async def open_count(self, folder: str) -> int:
         """Return how many requests are not settled."""
 
+    async def sample(self, folder: str, most: int) -> Sequence[bytes]:
+        """Return some requests of a set as they are sent, spread evenly over it."""
+
     def body(self, folder: str, part: Part) -> Body:
         """Compose what `part` sends: its input file, or its whole inline request body."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.domain.batches import Part
+from orchestrator.domain.batches import Kind, Part
 from orchestrator.domain.ids import (
     AccountFingerprint,
     FileName,
@@ -97,6 +97,9 @@ class Jobs(Protocol):
 
         Raises Refused when the service says that there is no such output (now).
         """
+
+    async def count_tokens(self, model: str, kind: Kind, request: bytes) -> int | None:
+        """Ask how many tokens a request (its JSON) has; None if the service does not say."""
 
     async def model(self, name: str) -> ModelInfo | None:
         """Describe a model, None if the service does not know it."""

@@ -71,6 +71,19 @@ def composed_sha256(folder: Path, part: Part) -> str:
     return digest.hexdigest()
 
 
+def sampled(folder: Path, most: int) -> list[bytes]:
+    """Return up to `most` requests of a set, spread evenly over it. Runs in a worker.
+
+    Raises SourceChanged.
+    """
+    lines = open_lines(folder)
+    places = np.unique(np.linspace(0, max(len(lines) - 1, 0), most).astype(np.int64))
+    chosen = np.asarray(lines[places[: len(lines)]])
+    with _opened(folder) as source:
+        requests = _Requests(source, read_fragments(folder))
+        return [requests.of(chosen[at : at + 1])[0] for at in np.flatnonzero(chosen["length"])]
+
+
 def composed(folder: Path, part: Part, offset: int) -> Iterator[bytes]:
     """Yield what a batch sends from `offset` on; an empty piece marks a stretch that is skipped."""
     frame = frame_of(part.mode, part.token)

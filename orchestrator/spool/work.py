@@ -22,7 +22,7 @@ from orchestrator.ports import (
 from orchestrator.spool import answer_files, answers, plan, settling
 from orchestrator.spool.answer_files import PartFile
 from orchestrator.spool.answers import Scanned
-from orchestrator.spool.body import ComposedBody
+from orchestrator.spool.body import ComposedBody, sampled
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.claim import discard, disk_bytes
 from orchestrator.spool.index import Indexing
@@ -94,6 +94,10 @@ class WorkFolder:
         return await self._calls.one(settling.is_due, self._root / folder, token)
 
     # ---- what is sent -------------------------------------------------------------------------
+
+    async def sample(self, folder: str, most: int) -> Sequence[bytes]:
+        """Return some requests of a set as they are sent, spread evenly over it."""
+        return await self._calls.one(sampled, self._root / folder, most)
 
     def body(self, folder: str, part: Part) -> ComposedBody:
         """Compose what `part` sends: its input file, or its whole inline request body."""

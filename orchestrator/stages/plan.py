@@ -15,12 +15,13 @@ from orchestrator.domain.batches import Batch, Collected, Lapsed, LapseReason, P
 from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo
-from orchestrator.ports import PartPlan, PlanOrder, Project, Work, part_of
+from orchestrator.ports import Jobs, PartPlan, PlanOrder, Project, Unavailable, Work, part_of
 from orchestrator.store import batches as batch_rows, projects, questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
 BYTES_A_TOKEN_RATE = 0.25
+COUNTED_OF_A_SET = 8
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,6 +32,7 @@ class Plan:
     journal: Journal
     work: Work
     project: Project
+    jobs: Jobs
     handled: set[IdempotencyKey] = field(default_factory=set)
 
     async def find(self) -> Sequence[SetId]:
@@ -66,9 +68,7 @@ class Plan:
         if restored:
             await self._enter(value, bound, restored)
             return
-        rate = await self.journal.read(
-            projects.tokens_per_byte, value.info.project, value.info.model, _guess(value.info)
-        )
+        rate = await self._rate(value.info)
         halves = await self._split(value.info, bound, rows, rate)
         if halves:
             await self._enter(value, bound, halves)
@@ -83,6 +83,29 @@ class Plan:
         if isinstance(value, Indexed):
             await self._enter(value, bound, [])  # nothing to send: every line is flawed
         self.handled.update(row.part.token for row in rows if isinstance(row, Lapsed))
+
+    async def _rate(self, info: SetInfo) -> float:
+        """Return how many tokens a byte is: as answers taught it, as counted, or as guessed."""
+        taught = await self.journal.read(projects.tokens_per_byte, info.project, info.model)
+        if taught is None and self.project.limits().count_tokens:
+            taught = await self._counted(info)
+        return _guess(info) if taught is None else taught
+
+    async def _counted(self, info: SetInfo) -> float | None:
+        """Let the service count some requests of a set, before its model has answered any."""
+        sample = await self.work.sample(info.folder, COUNTED_OF_A_SET)
+        try:
+            counts = [await self.jobs.count_tokens(info.model, info.kind, one) for one in sample]
+        except Unavailable as error:
+            self.project.report("token_count", info.model, f"{error}; tokens are guessed")
+            return None
+        known = [(tokens, len(one)) for tokens, one in zip(counts, sample, strict=True) if tokens]
+        if not known:
+            why = "the service does not count them; tokens are guessed" if sample else None
+            self.project.report("token_count", info.model, why)
+            return None
+        self.project.report("token_count", info.model, None)
+        return sum(tokens for tokens, _ in known) / sum(size for _, size in known)
 
     async def _split(
         self, info: SetInfo, bound: int, rows: Sequence[Batch], rate: float

@@ -107,14 +107,14 @@ def observe_usage(
     )
 
 
-def tokens_per_byte(tx: Connection, project: ProjectName, model: str, default: float) -> float:
-    """Return how many tokens a byte was so far, `default` where nothing came back yet."""
+def tokens_per_byte(tx: Connection, project: ProjectName, model: str) -> float | None:
+    """Return how many tokens a byte was so far, None where nothing came back yet."""
     query = select(allowances.c.seen_tokens, allowances.c.seen_bytes)
     seen = tx.execute(
         query.where(allowances.c.project == project, allowances.c.model == model)
     ).one_or_none()
     if seen is None or seen.seen_bytes == 0 or seen.seen_tokens == 0:
-        return default
+        return None
     return float(seen.seen_tokens / seen.seen_bytes)
 
 

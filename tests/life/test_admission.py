@@ -2,6 +2,7 @@
 
 from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
+from orchestrator.store import batches as batch_rows
 from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
 
 ONE_JOB = "[limits]\nmax_active_jobs = 1\n"
@@ -173,3 +174,60 @@ def test_the_service_is_told_of_priorities_only_by_option():
     for by_option in (False, True):
         config = f"[submission]\ntell_priority = {str(by_option).lower()}\n"
         live(scenario, config=config)
+
+
+COUNTED = "[limits]\ncount_tokens = true\n"
+
+
+def test_the_service_counts_tokens_only_by_option():
+    """Some requests of a set are counted before its model has answered; then no more are asked."""
+
+    def counts(config: str) -> tuple[int, float]:
+        seen = []
+
+        async def scenario(town: Town) -> None:
+            town.drop(Drop("first", 30))
+            name = await town.set_of("first")
+            await town.until_delivered()
+            part = (await town.read(batch_rows.of_set, name))[0].part
+            seen.append(part.tokens / part.wire_bytes)
+            before = town.calls("models.count_tokens")
+            town.drop(Drop("second", 30))
+            await town.until_delivered()
+            town.judge()
+            assert town.calls("models.count_tokens") == before
+            seen.append(before)
+
+        live(scenario, config=config)
+        return int(seen[1]), seen[0]
+
+    asked, counted = counts(COUNTED)
+    unasked, guessed = counts("")
+
+    assert (asked, unasked) == (8, 0)
+    assert counted != guessed
+
+
+def test_embeddings_are_counted_too():
+    """One set of embeddings is asked about in its own form."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("vectors", 3, kind="embed"))
+        await town.until_delivered()
+        town.judge()
+        assert town.calls("models.count_tokens") == 3
+
+    live(scenario, config=COUNTED)
+
+
+def test_where_tokens_cannot_be_counted_they_are_guessed():
+    """The set goes on, and the trouble is shown until a count succeeds."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("first", 3))
+        await town.until_delivered()
+        town.judge()
+        assert town.trouble("token_count")
+
+    down = Fault(do="unavailable", on="models.count_tokens")
+    live(scenario, config=COUNTED, faults=(down,))
