@@ -63,7 +63,10 @@ class Server:
             self._say(request, None, 404, began)
             return _no_such_address()
         context = Context(self._emulator, request, *found)
-        answer = await self._answer(context)
+        try:
+            answer = await self._answer(context)
+        except ConnectionError:  # the client hung up in the middle of a long answer
+            answer = web.Response()
         status = 0 if request.transport is None or request.transport.is_closing() else answer.status
         self._emulator.calls.count(context.project, context.endpoint, status)
         self._say(request, context, status, began)

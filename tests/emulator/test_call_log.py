@@ -1,10 +1,12 @@
 """What `orchestrator emulator` prints, for people, for awk and for scripts."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
 from orchestrator.emulator import Fault
@@ -81,3 +83,30 @@ def test_scripts_read_json_from_the_first_line_to_the_last(tmp_path: Path) -> No
     assert (first["api_key"], first["socket"]) == ("any", None)
     assert (first["pid"], first["state_dir"]) == (process.pid, str(tmp_path))
     assert books["requests"]["accepted"] == 0
+
+
+async def test_a_client_that_hangs_up_is_a_line_and_no_traceback(
+    there: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever stops reading in the middle of an answer is logged as a cut call, as any other."""
+    calls: list[CallRecord] = []
+    lines = [
+        {"key": str(n), "request": {"contents": [{"parts": [{"text": f"{n} " + "long " * 50}]}]}}
+        for n in range(12_000)
+    ]
+    async with listening(there.emulator, "127.0.0.1", 0, log=calls.append) as base:
+        job = await there.create(lines)
+        there.emulator.advance(3600)
+        file = (await there.get(job))["response"]["responsesFile"]
+        host, _, port = base.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        path = f"/download/v1beta/{file}:download?alt=media"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nx-goog-api-key: one\r\n\r\n".encode())
+        assert b"200" in await reader.readline()
+        writer.transport.abort()
+        async with asyncio.timeout(20):
+            while not calls:  # noqa: ASYNC110 - the server says when it has noticed
+                await asyncio.sleep(0.01)
+
+    assert [(call.endpoint, call.status) for call in calls] == [("files.download", 0)]
+    assert caplog.records == []
