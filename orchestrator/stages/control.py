@@ -7,7 +7,7 @@ from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, S
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
 from orchestrator.domain.options import from_text
-from orchestrator.domain.request_sets import Cancelled, Delivered, Flags, Running
+from orchestrator.domain.request_sets import Cancelled, Delivered, Flags, Running, SetInfo
 from orchestrator.ports import Clock, Files, Jobs, Project, Trouble, Work
 from orchestrator.store import (
     batches as batch_rows,
@@ -48,7 +48,12 @@ class Control:
         if isinstance(stored.value, Cancelled):
             return "it is cancelled already"
         stored = await self._open(target)
-        await self._flag(stored, replace(stored.flags, cancel_asked=True), "cancel asked")
+        flags = replace(stored.flags, cancel_asked=True)
+        if (stored.flags.held or "").startswith("vanished"):
+            flags = replace(flags, held=None)
+        await self._flag(stored, flags, "cancel asked")
+        if flags.held != stored.flags.held:
+            await self._let_go(stored.value.info)
         return "cancelling: its jobs are cancelled and what was answered is delivered"
 
     async def pause(self, target: SetId) -> str:
@@ -162,7 +167,8 @@ class Control:
             raise NotPossible(f"nothing of {info.name} failed", "its results are complete")
         outbox = await self.journal.read(questions.next_outbox, info.outbox)
         bound = from_text(info.options).batch_bytes_max or self.project.limits().file_max_bytes
-        now, after = self.clock.now(), replace(stored.flags, cancel_asked=False)
+        now = self.clock.now()
+        after = replace(stored.flags, cancel_asked=False, paused=False)
 
         def withdraw(tx: Tx) -> None:
             if after != stored.flags:  # else it would be cancelled again
@@ -172,7 +178,13 @@ class Control:
         return f"{count} requests are sent again; the results will be in outbox/{outbox}"
 
     async def _give_up_vanished(self, stored: StoredSet) -> str:
-        info, given_up = stored.value.info, 0
+        given_up = await self._let_go(stored.value.info)
+        await self._flag(stored, replace(stored.flags, held=None), "retry asked")
+        return f"{given_up} vanished jobs are given up; their requests are planned again"
+
+    async def _let_go(self, info: SetInfo) -> int:
+        """Let the batches go whose jobs the service no longer knows; returns how many."""
+        given_up = 0
         for row in await self.journal.read(batch_rows.of_set, info.id):
             if not isinstance(row, Submitted | Ended):
                 continue
@@ -187,8 +199,7 @@ class Control:
             else:
                 await self.journal.record(machine.vanish(row, now, why))
             given_up += 1
-        await self._flag(stored, replace(stored.flags, held=None), "retry asked")
-        return f"{given_up} vanished jobs are given up; their requests are planned again"
+        return given_up
 
     async def _doubtful(self, target: SetId, token: IdempotencyKey) -> tuple[StoredSet, Submitting]:
         stored = await self._get(target)
