@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from orchestrator.ports import Clock, Unavailable
 from orchestrator.status.notify import (
     Message,
@@ -14,6 +16,7 @@ from orchestrator.status.notify import (
     send_webhook,
 )
 
+log = structlog.get_logger()
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
@@ -41,16 +44,25 @@ class Senders:
         It is then sent again to all: each may get it twice, with the same id.
         """
         message = Message(f"notice-{number}", body.encode())
+        failed: list[str] = []
         if self.command:
             seconds = self.command_timeout.total_seconds()
-            await self._try("command", run_command(self.command, message, environment(), seconds))
+            ran = run_command(self.command, message, environment(), seconds)
+            failed += await self._try("command", kind, ran)
         if self.webhook is not None:
-            await self._try("webhook", send_webhook(self.webhook, message, self.clock.now()))
+            sent = send_webhook(self.webhook, message, self.clock.now())
+            failed += await self._try("webhook", kind, sent)
+        if failed:
+            raise Unavailable("; ".join(failed))
 
-    async def _try(self, channel: str, sending: Awaitable[None]) -> None:
+    async def _try(self, channel: str, kind: str, sending: Awaitable[None]) -> list[str]:
+        """Return what went wrong; one that fails keeps nothing from the other."""
         try:
             await sending
         except NotDelivered as error:
             self.told(channel, "failed")
-            raise Unavailable(f"{channel}: {error}") from error
+            log.warning("notice.failed", kind=kind, to=channel, why=str(error))
+            return [f"{channel}: {error}"]
         self.told(channel, "sent")
+        log.info("notice.sent", kind=kind, to=channel)
+        return []
