@@ -31,10 +31,13 @@ def folders(paths: Paths) -> Findings:
     """Look at each folder: there, ours to write, on the right file system."""
     places = {name: getattr(paths, name) for name in ("inbox", "outbox", "rejected", "work")}
     yield from (_folder("state_dir", paths.state_dir), *(_folder(n, p) for n, p in places.items()))
-    there = {name: path for name, path in places.items() if path.is_dir()}
-    devices = {name: path.stat().st_dev for name, path in there.items()}
-    yield from _devices(there, devices)
-    yield from _shared(there)
+    yield from _devices({name: (path, _nearest(path)) for name, path in places.items()})
+    yield from _shared({name: path for name, path in places.items() if path.is_dir()})
+
+
+def _nearest(path: Path) -> Path:
+    """Return the folder, or where it will be made."""
+    return next(each for each in (path, *path.parents) if each.is_dir())
 
 
 def _folder(name: str, path: Path) -> Finding:
@@ -54,19 +57,19 @@ def _folder(name: str, path: Path) -> Finding:
         return fail(check, f"{path} cannot be written: {error.strerror}", remedy)
 
 
-def _devices(there: dict[str, Path], devices: dict[str, int]) -> Findings:
-    home = devices.get("work")
-    for name, device in devices.items():
-        if home in {None, device}:
+def _devices(places: dict[str, tuple[Path, Path]]) -> Findings:
+    """Look at the file systems on which the folders lie, or will lie when they are made."""
+    home = places["work"][1].stat().st_dev
+    for name, (path, near) in places.items():
+        if near.stat().st_dev == home:
             continue
+        said = f"{path} is on another file system than work"
         if name == "inbox":
-            said = f"{there[name]} is on another file system than work"
             yield warn("file systems", said, "drops are copied, not renamed; put both on one")
         else:
-            said = f"{there[name]} is on another file system than work"
             yield fail("file systems", said, f"put both on one (service.{name})")
-    for name, path in there.items():
-        if (kind := host.file_system(path)) in host.NETWORK_FILE_SYSTEMS:
+    for name, (path, near) in places.items():
+        if (kind := host.file_system(near)) in host.NETWORK_FILE_SYSTEMS:
             said = f"{path} is on {kind}, where locks and renames are not dependable"
             yield warn("file systems", said, f"put service.{name} on a local disk")
 

@@ -127,9 +127,16 @@ def set_facts(view: View, now: datetime) -> list[tuple[str, str]]:
         ("oldest job", _age(view)),
         ("end", until(view["estimated_end_at"], now) if view["estimated_end_at"] else ""),
         ("answers of", view["answered_from"] or ""),
-        ("results", shown_name(f"outbox/{view['outbox']}") if view["outbox"] else ""),
+        _place(view),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _place(view: View) -> tuple[str, str]:
+    """Say where to look: at the results, or at what is wrong with a set that was refused."""
+    folder = "rejected" if view["state"] == "rejected" else "outbox"
+    name = "flaws" if folder == "rejected" else "results"
+    return name, shown_name(f"{folder}/{view['outbox']}") if view["outbox"] else ""
 
 
 _KINDS = ("prompt", "cached", "candidate", "thought")

@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,12 +74,15 @@ def test_a_file_where_a_folder_should_be(found, home):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system")
-def test_an_outbox_on_another_file_system_is_found(found, monkeypatch):
-    """Results appear whole only by a rename, so the outbox must lie where work lies."""
-    monkeypatch.setenv("ORCHESTRATOR_SERVICE__OUTBOX", "/dev/shm")
+@pytest.mark.parametrize("outbox", ["/dev/shm", "/dev/shm/orchestrator-not-there-yet"])
+@pytest.mark.parametrize("started", [True, False])
+def test_an_outbox_on_another_file_system_is_found(found, monkeypatch, outbox, started):
+    """Results appear whole only by a rename; that is said before the first start, too."""
+    monkeypatch.setenv("ORCHESTRATOR_SERVICE__OUTBOX", outbox)
     paths = load(None).paths
-    paths.work.mkdir()
-    if paths.work.stat().st_dev == paths.outbox.stat().st_dev:
+    if started:
+        paths.work.mkdir()
+    if paths.state_dir.parent.stat().st_dev == Path("/dev/shm").stat().st_dev:
         pytest.skip("there is only one file system here")
 
     assert "another file system" in one(found("--offline"), "file systems", "fail")["said"]

@@ -297,3 +297,13 @@ def _all_of(terminal):
         text += piece
     os.close(terminal)
     return text.decode()
+
+
+def test_a_rejected_set_is_looked_for_where_it_lies(report):
+    """Nothing of it was delivered: its page names the folder with its flaws, not the outbox."""
+    refused = report["sets"][0] | {"outbox": "prompts", "state": "rejected"}
+
+    page = lines({"set": refused, "batches": []}, NOW)
+
+    assert any(line.split() == ["flaws:", "rejected/prompts"] for line in page)
+    assert not any("outbox/" in line for line in page)
