@@ -27,13 +27,17 @@ AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Cuts pools; `handled` are lapsed batches whose requests were planned again already."""
+    """Cuts pools; `handled` are lapsed batches whose requests were planned again already.
+
+    `counted` keeps what the service said of a set's tokens, so that it is asked once.
+    """
 
     journal: Journal
     work: Work
     project: Project
     jobs: Jobs
     handled: set[IdempotencyKey] = field(default_factory=set)
+    counted: dict[SetId, float | None] = field(default_factory=dict)
 
     async def find(self) -> Sequence[SetId]:
         """Return the sets whose pool may hold something that can be planned now."""
@@ -88,7 +92,9 @@ class Plan:
         """Return how many tokens a byte is: as answers taught it, as counted, or as guessed."""
         taught = await self.journal.read(projects.tokens_per_byte, info.project, info.model)
         if taught is None and self.project.limits().count_tokens:
-            taught = await self._counted(info)
+            if info.id not in self.counted:
+                self.counted[info.id] = await self._counted(info)
+            taught = self.counted[info.id]
         return _guess(info) if taught is None else taught
 
     async def _counted(self, info: SetInfo) -> float | None:

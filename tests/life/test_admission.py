@@ -231,3 +231,15 @@ def test_where_tokens_cannot_be_counted_they_are_guessed():
 
     down = Fault(do="unavailable", on="models.count_tokens")
     live(scenario, config=COUNTED, faults=(down,))
+
+
+def test_a_set_whose_model_teaches_nothing_is_counted_once():
+    """While a set is looked at again and again for what is left to plan, nobody is asked again."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("failing", 2, failing=frozenset({0, 1})))
+        await town.until_delivered()
+        town.judge()
+        assert town.calls("models.count_tokens") == 2
+
+    live(scenario, config=COUNTED)
