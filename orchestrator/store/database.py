@@ -19,7 +19,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from orchestrator.store import ballast as reserve
 from orchestrator.store.errors import LedgerFull
-from orchestrator.store.memo import MISSING, Memo, key_of
+from orchestrator.store.memo import Memo
 from orchestrator.store.migrate import bring_up, copy_ledger
 from orchestrator.store.sqlite import (
     ONE_CONNECTION,
@@ -120,13 +120,11 @@ class Database:
 
         It sees only the ledger and its arguments, so an answer holds until the next change.
         """
-        key, changes = key_of(work, args, kwargs), self._memo.changes
-        known: T = self._memo.get(key)
-        if known is not MISSING:
-            return known
-        answer = await _whole(self._transact(_only_reading, work, *args, **kwargs))
-        self._memo.keep(key, changes, answer)
-        return answer
+
+        async def ask() -> T:
+            return await _whole(self._transact(_only_reading, work, *args, **kwargs))
+
+        return await self._memo.answer(ask, work, args, kwargs)
 
     async def backup(self, into: Path) -> None:
         """Copy the ledger into a new file, whole and durable; nobody else can open ours."""
@@ -222,13 +220,11 @@ class InlineDatabase:
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `work` on one consistent state, as `Database.read` does."""
-        key, changes = key_of(work, args, kwargs), self._memo.changes
-        known: T = self._memo.get(key)
-        if known is not MISSING:
-            return known
-        answer = self._attempt(_only_reading, work, *args, **kwargs)
-        self._memo.keep(key, changes, answer)
-        return answer
+
+        async def ask() -> T:
+            return self._attempt(_only_reading, work, *args, **kwargs)
+
+        return await self._memo.answer(ask, work, args, kwargs)
 
     async def backup(self, into: Path) -> None:
         """Copy the ledger into a new file, whole and durable."""

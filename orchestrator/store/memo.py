@@ -5,11 +5,12 @@ change passes here, and between two changes a query with the same arguments has 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+T = TypeVar("T")
 KEPT_MAX: Final = 64
 MISSING: Final = object()
 
@@ -25,6 +26,22 @@ class Memo:
         """Forget everything: before a change begins, and again when it has ended."""
         self.changes += 1
         self._answers.clear()
+
+    async def answer(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        work: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> T:
+        """Return what is known of this question; `ask` is called for what is not."""
+        key, changes = key_of(work, args, kwargs), self.changes
+        known: T = self.get(key)
+        if known is not MISSING:
+            return known
+        answer = await ask()
+        self.keep(key, changes, answer)
+        return answer
 
     def get(self, key: Hashable) -> Any:
         """Return the answer, `MISSING` when it must be read.
