@@ -28,6 +28,7 @@ from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
 from orchestrator.stages.plan import Plan
 from orchestrator.stages.reconcile import Reconcile
+from orchestrator.stages.recognise import Recognise
 from orchestrator.stages.submit import Submit
 from orchestrator.stages.tidy import Retention, Tidy
 from orchestrator.stages.upload import Upload
@@ -198,6 +199,7 @@ class Assembly:
             ("deliver", Deliver(j, w.work, w.outbox, w.clock, p), DELIVERIES_MAX, _slow),
             ("cancel", Cancel(j, w.jobs, w.files, w.clock, p, retry), 4, _slow),
             ("tidy", Tidy(j, w.work, w.jobs, w.files, w.clock, p, rules.retention), 2, _slow),
+            ("recognise", Recognise(j, w.outbox, w.clock, p), 2, _slow),
             ("notify", Notify(j, w.notifier, w.clock, w.ids, retry), 2, _slow),
         )
 

@@ -34,7 +34,7 @@ class LapseReason(StrEnum):
     REFUSED = "refused"  # the service said no; certainly never created
     INVALID = "invalid"  # one of its requests is at fault: split, which is no try
     ABSENT = "absent"  # in doubt, then proven absent and fenced
-    VANISHED = "vanished"  # the operator says that the job is gone
+    VANISHED = "vanished"  # the job is gone: its results were delivered, or the operator says so
     EXPIRED = "expired"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -216,7 +216,7 @@ BatchEdge: TypeAlias = (
     | Move[Submitting, Submitted]  # confirm: answered, or found by its token
     | Move[Submitting, Lapsed]  # refuse: certainly never created; exclude: proven absent
     | Move[Submitted, Ended]  # end: the provider says that it is over, however it ended
-    | Move[Submitted, Lapsed]  # vanish: gone there; only the operator may say so
+    | Move[Submitted, Lapsed]  # vanish: gone there; by the outbox or the operator only
     | Move[Ended, Collected]  # collect: its answers are on our disk
     | Move[Ended, Lapsed]  # lapse: expired, failed or cancelled, and no output to be had
 )
@@ -299,7 +299,10 @@ def end(
 
 
 def vanish(batch: Submitted, now: datetime, why: str) -> Move[Submitted, Lapsed]:
-    """Give up a job that the provider no longer knows; only the operator may say so."""
+    """Give up a job that the provider no longer knows.
+
+    Only the operator may say so, or the outbox, where its answers lie.
+    """
     return Move(batch, Lapsed(batch.part, LapseReason.VANISHED, why, now), why)
 
 

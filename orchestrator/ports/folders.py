@@ -168,11 +168,12 @@ class JoinReport:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A published folder: its final name, what came out and the digest of summary.json."""
+    """A published folder: its name, what came out, the digest of summary.json, how it ended."""
 
     outbox: str
     totals: Totals
     summary_sha256: str
+    cancelled: bool = False
 
 
 class Inbox(Protocol):
@@ -284,6 +285,12 @@ class Outbox(Protocol):
 
         `since` names the folder in `work/` whose answers are used when it is another set's.
         """
+
+    async def finished(self, infos: Sequence[SetInfo]) -> Sequence[SetId]:
+        """Return those of the sets in whose folder a summary.json lies, whoever's it is."""
+
+    async def delivered(self, info: SetInfo) -> Delivery | None:
+        """Return what lies in the set's folder if it is this very set's, and whole to the byte."""
 
     async def publish_part(self, info: SetInfo, part: Part) -> None:
         """Write one batch's results early, under `parts/`."""

@@ -16,7 +16,7 @@ from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
 from orchestrator.ports import Delivery, SourceChanged, SourceGone
-from orchestrator.spool import atomic, publish, result_files, source
+from orchestrator.spool import atomic, delivered, publish, result_files, source
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.publish import Published
 from orchestrator.spool.rejects import reject
@@ -75,6 +75,16 @@ class FolderOutbox:
         known = msgspec.json.decode(told, type=_Told)
         totals = Totals(known.answered, known.failed)
         return Delivery(info.outbox, totals, publish.digest_of(told))
+
+    async def finished(self, infos: Sequence[SetInfo]) -> Sequence[SetId]:
+        """Return those of the sets in whose folder a summary.json lies, whoever's it is."""
+        names = [info.outbox for info in infos]
+        there = await self._calls.one(delivered.finished, self._outbox, names)
+        return [info.id for info in infos if info.outbox in there]
+
+    async def delivered(self, info: SetInfo) -> Delivery | None:
+        """Return what lies in the set's folder if it is this very set's, and whole to the byte."""
+        return await self._calls.one(delivered.delivered, self._outbox, info)
 
     async def publish_part(self, info: SetInfo, part: Part) -> None:
         """Write one batch's results early, under `parts/`; nothing if the set is finished."""
@@ -184,6 +194,8 @@ def _summary(
     return {
         "set": info.id,
         "name": info.name,
+        "content": info.content,
+        "fingerprint": info.fingerprint,
         "requests": info.requests,
         "answered": sum(stretch.answered for stretch in stretches),
         "failed": sum(stretch.failed for stretch in stretches),

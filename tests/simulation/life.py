@@ -64,6 +64,7 @@ LOOKS_SECONDS = {
     "reconcile": 600,
     "collect": 600,
     "deliver": 900,
+    "recognise": 1800,
     "cancel": 3600,
     "tidy": 1800,
     "notify": 7200,
