@@ -1,6 +1,7 @@
 """The provider's own books: what was paid for, and how often. Our ledger is not asked."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.emulator.job import Job
@@ -8,6 +9,7 @@ from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.rows import OWN_ERROR, read_rows
 
 SHOWN_MAX = 3
+FOLLOWED = frozenset({"row_doubled", "row_unknown"})
 LOSSES = frozenset(
     {"row_missing", "row_no_identity", "row_neither", "row_truncated_json", "row_malformed"}
 )
@@ -64,17 +66,31 @@ def _held(emulator: Emulator) -> dict[tuple[str, bytes, int], list[Held]]:
     for job in sorted(emulator.jobs.jobs.values(), key=lambda job: job.number):
         rows = list(read_rows(emulator.place(job.number, "rows")))
         faults = [job.rules[row.fate - 1].do if 0 < row.fate < OWN_ERROR else "" for row in rows]
-        shown = [ordinal for ordinal, fault in enumerate(faults) if fault != "row_missing"]
+        cut_off = _cut_off(emulator, job, faults)
         for ordinal, (row, fault) in enumerate(zip(rows, faults, strict=True)):
-            lost = fault in LOSSES or _is_cut_off(job, ordinal, last=max(shown, default=-1))
+            lost = fault in LOSSES or ordinal == cut_off
             one = Held(job, emulator.meter.executed(job, ordinal, row), lost)
             held.setdefault((job.model, row.body, row.key), []).append(one)
     return held
 
 
-def _is_cut_off(job: Job, ordinal: int, *, last: int) -> bool:
-    """Tell whether the provider cut this answer, the last that it shows, off its output."""
-    return job.fate.cut_last_line and (job.fate.shuffle or ordinal == last)
+def _cut_off(emulator: Emulator, job: Job, faults: Sequence[str]) -> int | None:
+    """Find the request whose answer, the last line of its output, the provider cut in two.
+
+    Answers to an inline job come in one body, which is never cut; of a line that is followed by
+    itself, or by another's, once more, the first is whole.
+    """
+    if not job.fate.cut_last_line or job.input_file is None:
+        return None
+    count = len(faults)
+    order = emulator.dice.order(count, "shuffle", job.number, 0)
+    shown = [
+        ordinal
+        for ordinal in (order if job.fate.shuffle else range(count))
+        if faults[ordinal] != "row_missing"
+    ]
+    last = shown[-1] if shown else None
+    return None if last is None or faults[last] in FOLLOWED else last
 
 
 def _paying(holding: list[Held]) -> list[Job]:

@@ -147,6 +147,7 @@ def _peopled(people: Random, drops: tuple[Drop, ...]) -> tuple[Drop, ...]:
 def _orders(people: Random, drops: tuple[Drop, ...]) -> tuple[Order, ...]:
     """Draw what the operator does: in most worlds nothing."""
     orders = []
+    copied = {drop.like for drop in drops if drop.like}
     for drop in drops:
         if drop == SPOILED:
             continue
@@ -158,7 +159,10 @@ def _orders(people: Random, drops: tuple[Drop, ...]) -> tuple[Order, ...]:
         if people.random() < 0.08:
             at = people.choice((1, 60, 200, 600, 3 * HOUR))
             orders.append(Order(at, "cancel", drop.name))
-            orders += [Order(at + HOUR, "retry", drop.name)] if people.random() < 0.6 else []
+            again = people.random() < 0.6
+            # Its copy runs for itself by then: who asks for both is served, and pays, twice.
+            if again and drop.name not in copied:
+                orders.append(Order(at + HOUR, "retry", drop.name))
         elif drop.failing or people.random() < 0.02:
             orders.append(Order(people.uniform(HOUR, 6 * HOUR), "retry", drop.name))
     return tuple(sorted(orders, key=lambda order: order.at))

@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -221,12 +221,12 @@ class World:
     async def _operate(self, life: Life, process: Process) -> None:
         """Give the orders of this world; one whose answer died with a life is given again."""
         while self.orders:
-            order = self.orders[0]
+            order = min(self.orders, key=lambda one: one.at)
             await asyncio.sleep(max(order.at - self.loop.time(), 0))
-            if await asyncio.shield(process.start(self._obey(life, order))):
-                self.orders.pop(0)
-            else:
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
+            done = await asyncio.shield(process.start(self._obey(life, order)))
+            self.orders.remove(order)
+            if not done:  # one that waits lets the others go first
+                self.orders.append(replace(order, at=self.loop.time() + ASK_AGAIN_SECONDS))
 
     async def _obey(self, life: Life, order: Order) -> bool:
         """Carry out an order inside the daemon; False while there is nothing to do it to."""
