@@ -11,7 +11,6 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.domain.answers import NO_KEY, RESPONSE, WHY, Found
 from orchestrator.domain.batches import Tally
 from orchestrator.domain.failures import (
     DATA_LOSS,
@@ -20,6 +19,7 @@ from orchestrator.domain.failures import (
     malformed,
     with_history,
 )
+from orchestrator.domain.found import NO_KEY, RESPONSE, WHY, Found
 from orchestrator.domain.layout import (
     ANSWER,
     GENERATION_MAX,

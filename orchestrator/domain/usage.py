@@ -24,6 +24,33 @@ class Response(msgspec.Struct, gc=False):
 
 
 _NONE = UsageMetadata()
+_USAGE = b',"usageMetadata":{'
+_response = msgspec.json.Decoder(Response)
+
+
+def told(response: bytes | memoryview) -> Response:
+    """Return what the JSON of a response tells, nothing if it tells it in no known form."""
+    try:
+        return _response.decode(response)
+    except msgspec.DecodeError:
+        return Response()
+
+
+def told_at_the_ends(data: bytes, starts: Sequence[int], ends: Sequence[int]) -> list[Response]:
+    """Return what responses tell that lie in `data`, valid JSON: from their ends if they can.
+
+    What the last `,"usageMetadata":{` begins is read as an object of its own. Where that ends with
+    the response, it is a member of it: were it one of an inner object, something would follow.
+    """
+    places = [data.rfind(_USAGE, *span) for span in zip(starts, ends, strict=True)]
+    tails = [data[at + 1 : end] for at, end in zip(places, ends, strict=True)]
+    if places and min(places) >= 0:
+        try:
+            return _response.decode_lines(b"{" + b"\n{".join(tails))
+        except msgspec.DecodeError:
+            pass
+    view = memoryview(data)
+    return [told(view[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 def summed(responses: Sequence[Response]) -> Usage:

@@ -13,17 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.domain.answers import (
-    FOUND,
-    NOT_JSON,
-    NOT_UTF8,
-    TOO_LONG,
-    Found,
-    Reading,
-    key_nearby,
-    read_lines,
-)
+from orchestrator.domain.answers import key_nearby, read_lines
 from orchestrator.domain.batches import Tally, Usage
+from orchestrator.domain.found import FOUND, NOT_JSON, NOT_UTF8, TOO_LONG, Found, Reading
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.join import UNTOUCHED, Counting, Places, Settling, Terms
 from orchestrator.domain.planning import Runs, ordinals_of

@@ -6,25 +6,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.domain.answers import (
-    NEITHER,
-    NO_KEY,
-    NOT_JSON,
-    NOT_OURS,
-    NOT_UTF8,
-    RESPONSE,
-    _read_canonical,
-    _read_each,
-    key_nearby,
-    read_lines,
-)
+from orchestrator.domain.answers import _read_each, key_nearby, read_lines
 from orchestrator.domain.batches import Usage
+from orchestrator.domain.found import NEITHER, NO_KEY, NOT_JSON, NOT_OURS, NOT_UTF8, RESPONSE
+from orchestrator.domain.usual_answers import LONG_LINE_BYTES, read_usual
+
+LONG = b'{"response":{"text":"%b"},"key":"3"}\n' % (b"x" * LONG_LINE_BYTES)
 
 TEXT = st.text(max_size=20)
 VALUES: Any = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 9), TEXT),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.one_of(TEXT, st.just("key")), inner)
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(TEXT, st.sampled_from(("key", "usageMetadata"))), inner),
     ),
     max_leaves=6,
 )
@@ -40,7 +34,14 @@ USAGE = st.fixed_dictionaries(
     },
 )
 RESPONSES = st.fixed_dictionaries(
-    {}, optional={"candidates": VALUES, "usageMetadata": USAGE, "modelVersion": TEXT}
+    {},
+    optional={
+        "candidates": VALUES,
+        "usageMetadata": USAGE,
+        "modelVersion": TEXT,
+        "more": VALUES,
+        "long": st.just("wörds and \\ " * (LONG_LINE_BYTES // 10)),
+    },
 )
 ERRORS = st.fixed_dictionaries({"code": st.integers(1, 16)}, optional={"message": TEXT})
 ORDINALS = st.integers(0, 10**12)
@@ -95,10 +96,10 @@ def test_the_common_layout_is_read_in_one_go() -> None:
     """Lines with the key as the last member do not go line by line."""
     data = b'{"response":{"a":[1,"\xc3\xa9"]},"key":"0"}\n{"error":{"code":3},"key":"10"}\n'
 
-    reading = _read_canonical(data, 0)
-
-    assert reading is not None
-    assert reading.found["ordinal"].tolist() == [0, 10]
+    for reading in (read_usual(data, 0), read_usual(LONG + data, 0)):
+        assert reading is not None
+        assert reading.found["ordinal"].tolist()[-2:] == [0, 10]
+        assert reading.found["code"].tolist()[-2:] == [RESPONSE, 3]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,8 @@ def test_the_common_layout_is_read_in_one_go() -> None:
 )
 def test_what_looks_common_and_is_not_goes_line_by_line(data: bytes) -> None:
     """Two objects on a line, one over two, a member twice, another spelling: no short cut."""
-    assert _read_canonical(data, 0) is None
+    assert read_usual(data, 0) is None
+    assert read_usual(LONG + data, 0) is None
 
 
 @pytest.mark.parametrize(

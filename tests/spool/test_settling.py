@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from orchestrator.domain.answers import FOUND
 from orchestrator.domain.batches import Part
+from orchestrator.domain.found import FOUND
 from orchestrator.domain.ids import IdempotencyKey, Ordinal
 from orchestrator.domain.layout import GENERATION_SHIFT
 from orchestrator.domain.policy import Limits
