@@ -35,6 +35,7 @@ CHANGES = (
     "sendto",
     "sendmsg",
 )
+PAGES = "pwrite64"
 NETWORK = frozenset({"sendto", "sendmsg"})
 ASKS = ('"POST /', '"DELETE /', '"PATCH /')  # other traffic changes nothing at the provider
 FAILABLE = frozenset(
@@ -54,6 +55,10 @@ class Point:
 
     def __str__(self) -> str:
         return f"{self.call}#{self.nth}"
+
+    def is_page_of(self, other: "Point | None") -> bool:
+        """Tell whether both are page writes to one file of the ledger."""
+        return other is not None and self.call == other.call == PAGES and self.place == other.place
 
 
 @dataclass(frozen=True)
@@ -122,13 +127,23 @@ def read_log(log: Path) -> list[Seen]:
 
 
 def points(log: Path, below: Path) -> list[Point]:
-    """Return every point of a run that changes `below` or the provider, each once, in order."""
+    """Return every point of a run that changes `below` or the provider, each once, in order.
+
+    Of the pages that SQLite writes one after the other the first and the last: a life that ends
+    between them leaves the same unfinished transaction.
+    """
     found: dict[tuple[str, int], Point] = {}
     for one in read_log(log):
         if _changes(one, str(below)):
             place = one.place.replace(str(below), "")
             found.setdefault((one.call, one.nth), Point(one.call, one.nth, place))
-    return list(found.values())
+    listed = list(found.values())
+    ends = [None, *listed], [*listed[1:], None]
+    return [
+        point
+        for before, point, after in zip(ends[0], listed, ends[1], strict=False)
+        if not (point.is_page_of(before) and point.is_page_of(after))
+    ]
 
 
 def _changes(one: Seen, below: str) -> bool:
