@@ -34,7 +34,8 @@ def choose(settings: Settings, profile: str, text: str | None) -> Choice:
     own = parse(text) if text is not None else DropOptions()
     name = own.profile or profile or DEFAULT_PROFILE
     base = _profile(settings, name, asked=own.profile is not None or bool(profile))
-    said = _layer(base) | _layer(own)
+    caps_of_settings = {"max_cost": None}  # they follow the settings, so they are not written down
+    said = _layer(base) | caps_of_settings | _layer(own)
     model = said.get("model")
     if model is None:
         raise BadOptions(
@@ -74,7 +75,7 @@ def _layer(options: SetOptions) -> dict[str, Any]:
 def _choice(settings: Settings, profile: str, model: str, said: Mapping[str, Any]) -> Choice:
     defaults = said.get("defaults") or {}
     _refuse_no_json("defaults", defaults)
-    cost: Decimal | None = said.get("max_cost", settings.money.max_cost_per_set)
+    cost: Decimal | None = said["max_cost"]
     intake, outbox = settings.intake, settings.outbox
     written = {
         "compress": said.get("compress", outbox.compress),

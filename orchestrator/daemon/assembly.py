@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from orchestrator.daemon.bells import Bells
+from orchestrator.daemon.money_holds import MoneyHolds
 from orchestrator.daemon.project import RECOVER_EVERY, OneProject, Policies
 from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import InstallId, SetId
@@ -126,6 +127,7 @@ class Assembly:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop.run()) for loop in self.loops.values()]
             tasks.append(group.create_task(self._recover()))
+            tasks.append(group.create_task(self._money_holds().run()))
             tasks.append(group.create_task(self._wake()))
             tasks.append(group.create_task(self._end_doubt()))
             await stop.wait()
@@ -206,6 +208,9 @@ class Assembly:
     def _until_the_next_scan(self) -> float:
         wait = self.project.next_scan() - self.adapters.clock.elapsed()
         return wait + 0.001 if wait > 0 else REST_SECONDS  # it is due: under way, or resting
+
+    def _money_holds(self) -> MoneyHolds:
+        return MoneyHolds(self.journal, self.adapters.clock, self.policies.purse)
 
     async def _recover(self) -> None:
         while True:

@@ -1,13 +1,11 @@
-"""What batches cost, and the caps that hold them."""
+"""What batches cost, by the prices of the settings and by what answers have taught."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.domain.batches import Part, Usage
-from orchestrator.domain.ids import IdempotencyKey, SetId
-from orchestrator.domain.options import from_text
-from orchestrator.store import batches as batch_rows, projects, questions, request_sets
+from orchestrator.domain.ids import SetId
+from orchestrator.store import batches as batch_rows
 from orchestrator.store.database import Tx
 
 OUTPUT_RATIO = 1.0  # answers as long as their prompts, until the model or the set has taught better
@@ -24,10 +22,19 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """Prices and caps. Caps are in millionths of a US dollar, None for none."""
+    """Prices and caps of the settings. Caps are in millionths of a US dollar, None for none.
+
+    `profile_max` are the caps of sets of those profiles that say one, `set_max` of all others.
+    """
 
     prices: Mapping[str, Price]
     day_max: int | None
+    set_max: int | None = None
+    profile_max: Mapping[str, int] = field(default_factory=dict)
+
+    def cap_of(self, profile: str) -> int | None:
+        """Return what a set of a profile may cost, unless its own options say it."""
+        return self.profile_max.get(profile, self.set_max)
 
     def cost(self, model: str, usage: Usage) -> int | None:
         """Return what usage costs, None if the model has no price."""
@@ -67,70 +74,3 @@ class Lessons:
         if model not in self._models:
             self._models[model] = batch_rows.usage_of_model(self._tx, model)
         return self._sets[name, model], self._models[model]
-
-
-def unmeasured(tx: Tx, purse: Purse, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
-    """Return those batches of which a first one of their model must tell what answers cost.
-
-    A cap is set, no answer of the model was ever counted (and thoughts may be many times the
-    prompt), and a batch of it is under way: estimates of more would be guesses upon a guess.
-    """
-    capped = {name for name in {part.request_set for part in parts} if _is_capped(tx, purse, name)}
-    risky = [part for part in parts if part.request_set in capped and part.kind == "generate"]
-    if not risky:
-        return frozenset()
-    busy = {part.model for part in questions.in_flight(tx, None)}
-    models = busy & {part.model for part in risky}
-    unknown = {name for name in models if not batch_rows.usage_of_model(tx, name).prompt}
-    return frozenset(part.token for part in risky if part.model in unknown)
-
-
-def _is_capped(tx: Tx, purse: Purse, set_id: SetId) -> bool:
-    stored = request_sets.get(tx, set_id)
-    assert stored is not None, f"{set_id} is not in the ledger"
-    cap = from_text(stored.value.info.options).cost_max_micros
-    return not stored.flags.cap_lifted and (cap is not None or purse.day_max is not None)
-
-
-def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> str | None:
-    """Tell which cap this batch would break, with what is in flight counted as spent."""
-    stored = request_sets.get(tx, part.request_set)
-    assert stored is not None, f"{part.token} has no set"
-    cap = from_text(stored.value.info.options).cost_max_micros
-    if stored.flags.cap_lifted or (cap is None and purse.day_max is None):
-        return None
-    lessons = Lessons(tx)
-    estimate = purse.estimate(part, *lessons.of(part))
-    if estimate is None:
-        return (
-            f'max_cost: no price is set for {part.model}; add [pricing."{part.model}"], '
-            "or `orchestrator resume` the set to run it without a cap"
-        )
-    for name, limit, set_id in (
-        ("max_cost_per_set", cap, part.request_set),
-        ("max_cost_per_day", purse.day_max, None),
-    ):
-        if limit is None:
-            continue
-        spent = _spent(tx, now, set_id) + _in_flight(tx, purse, lessons, set_id)
-        if spent + estimate > limit:
-            return (
-                f"{name}: {_usd(spent)} spent or in flight, this batch about {_usd(estimate)}, "
-                f"the cap is {_usd(limit)}; `orchestrator resume` goes on beyond it"
-            )
-    return None
-
-
-def _spent(tx: Tx, now: datetime, set_id: SetId | None) -> int:
-    if set_id is not None:
-        return projects.spend_of_set(tx, set_id)
-    return projects.spend(tx, now.replace(hour=0, minute=0, second=0, microsecond=0))
-
-
-def _in_flight(tx: Tx, purse: Purse, lessons: Lessons, set_id: SetId | None) -> int:
-    parts = questions.in_flight(tx, set_id)
-    return sum(purse.estimate(part, *lessons.of(part)) or 0 for part in parts)
-
-
-def _usd(micros: int) -> str:
-    return f"${micros / 1_000_000:.2f}"

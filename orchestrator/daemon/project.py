@@ -8,14 +8,15 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from orchestrator.daemon import money
+from orchestrator.daemon import money_caps
 from orchestrator.daemon.blocking import Gate
 from orchestrator.daemon.money import Purse
 from orchestrator.domain.batches import Part, Usage
+from orchestrator.domain.caps import Hold
 from orchestrator.domain.evidence import Evidence, Start
 from orchestrator.domain.ids import (
     AccountFingerprint,
@@ -236,20 +237,21 @@ class OneProject:
 
     # ---- money and holds ----------------------------------------------------------------------
 
-    async def afford(self, part: Part) -> str | None:
+    async def afford(self, part: Part) -> Hold | None:
         """Tell which cap on cost this batch would break."""
         purse = self.policies.purse
-        return await self.journal.read(money.obstacle, self.clock.now(), purse, part)
+        return await self.journal.read(money_caps.obstacle, self.clock.now(), purse, part)
 
     async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
         """Return those that wait until a first batch of their model tells what answers cost."""
-        return await self.journal.read(money.unmeasured, self.policies.purse, parts)
+        now, purse = self.clock.now(), self.policies.purse
+        return await self.journal.read(money_caps.unmeasured, now, purse, parts)
 
     async def price(self, part: Part, usage: Usage) -> int | None:
         """Return what this usage costs, None if no price is set."""
         return self.policies.purse.cost(part.model, usage)
 
-    async def hold(self, request_set: SetId, why: str) -> None:
+    async def hold(self, request_set: SetId, why: str, until: datetime | None = None) -> None:
         """Start nothing new for a set until the operator has spoken."""
         now = self.clock.now()
 
@@ -257,7 +259,7 @@ class OneProject:
             stored = request_sets.get(tx, request_set)
             if stored is None or stored.flags.held == why:
                 return False
-            after = replace(stored.flags, held=why)
+            after = replace(stored.flags, held=why, held_until=until)
             request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")
             body = {"event": "held", "at": now.isoformat(), "set": request_set}
             body |= {"name": stored.value.info.name, "why": why}

@@ -22,7 +22,7 @@ MICROS = 1_000_000
 def policies(settings: Settings) -> Policies:
     """Build the numbers that decide."""
     models = [profile.model for profile in settings.profiles.values() if profile.model]
-    cap = settings.money.max_cost_per_day
+    money = settings.money
     return Policies(
         limits=settings.account_limits(*models),
         retry=settings.retry_policy(),
@@ -37,7 +37,13 @@ def policies(settings: Settings) -> Policies:
                 )
                 for model, price in settings.pricing.items()
             },
-            None if cap is None else _micros(cap),
+            _cap(money.max_cost_per_day),
+            _cap(money.max_cost_per_set),
+            {
+                name: _micros(profile.max_cost)
+                for name, profile in settings.profiles.items()
+                if profile.max_cost is not None
+            },
         ),
     )
 
@@ -109,6 +115,10 @@ def status_line(board: Board) -> str:
     wrong = board.conditions
     trouble = f"; {wrong[0].message}" if wrong else ""
     return f"{board.phase}: {open_sets} sets open, {live} batches under way{trouble}"
+
+
+def _cap(amount: Decimal | None) -> int | None:
+    return None if amount is None else _micros(amount)
 
 
 def _micros(amount: Decimal) -> int:

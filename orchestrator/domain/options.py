@@ -13,8 +13,9 @@ class Choice:
     """The effective options of one set.
 
     `canonical` is the canonical JSON of everything that changes what is sent or answered: it is
-    part of the fingerprint. `defaults` is a request fragment as JSON, or None. Costs are caps in
-    millionths of a US dollar, None for no cap. `extra` is for the outbox (compression, …).
+    part of the fingerprint. `defaults` is a request fragment as JSON, or None. `cost_max_micros`
+    is the cap that the set's own file says, in millionths of a US dollar; None: the cap of the
+    settings holds, as they are when it is asked. `extra` is for the outbox (compression, …).
     """
 
     profile: str

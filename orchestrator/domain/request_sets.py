@@ -46,12 +46,22 @@ class SetInfo:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the operator or a fault laid upon a set; `held` says why and what to do."""
+    """What the operator or a fault laid upon a set; `held` says why and what to do.
+
+    A hold ends by itself at `held_until`, if that is given. The others are what the operator's
+    word has changed about caps on cost: the set has none of its own any more (`cap_lifted`), or
+    this one (`cap_micros`); it may run without a price (`price_waived`); until
+    `day_lifted_until` the cap of the day is none for it.
+    """
 
     paused: bool = False
     cancel_asked: bool = False
     cap_lifted: bool = False
     held: str | None = None
+    held_until: datetime | None = None
+    cap_micros: int | None = None
+    price_waived: bool = False
+    day_lifted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator.domain.batches import Part, Usage
+from orchestrator.domain.caps import Hold
 from orchestrator.domain.evidence import Evidence
 from orchestrator.domain.ids import (
     IdempotencyKey,
@@ -109,7 +110,7 @@ class Project(Protocol):
     def saw(self, scan: Scan) -> None:
         """Note what a scan showed: states, and what others run."""
 
-    async def afford(self, part: Part) -> str | None:
+    async def afford(self, part: Part) -> Hold | None:
         """Tell which cap on cost this batch would break, None if it may be paid."""
 
     async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
@@ -130,8 +131,12 @@ class Project(Protocol):
     async def ease(self, part: Part) -> None:
         """Ask for less of its model from now on: this batch was too much."""
 
-    async def hold(self, request_set: SetId, why: str) -> None:
-        """Start nothing new for a set until the operator has spoken; `why` says what to do."""
+    async def hold(self, request_set: SetId, why: str, until: datetime | None = None) -> None:
+        """Start nothing new for a set until the operator has spoken; `why` says what to do.
+
+        With `until` it goes on by itself then. A set that is being cancelled is not held for what
+        its cancelling settles anyway.
+        """
 
     def report(self, kind: str, subject: str, why: str | None) -> None:
         """Show that something needs a look, as long as it lasts; None when it is well again."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from orchestrator.domain import batches as machine, request_sets as sets
+from orchestrator.domain import batches as machine, caps, request_sets as sets
 from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, Submitting
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
@@ -12,6 +12,7 @@ from orchestrator.ports import Clock, Files, Jobs, Project, Trouble, Work
 from orchestrator.store import (
     batches as batch_rows,
     jobs as job_rows,
+    projects,
     questions,
     request_sets as set_rows,
 )
@@ -62,14 +63,19 @@ class Control:
         await self._flag(stored, replace(stored.flags, paused=True), "paused")
         return "paused: nothing new is started, what is at the provider goes on"
 
-    async def resume(self, target: SetId) -> str:
-        """Go on after a pause or a hold; a cap on cost that held it is lifted for this set."""
-        stored = await self._open(target)
-        flags = stored.flags
-        lifted = flags.cap_lifted or (flags.held or "").startswith("max_cost")
-        after = replace(flags, paused=False, held=None, cap_lifted=lifted)
-        await self._flag(stored, after, "resumed")
-        return "running again"
+    async def resume(self, target: SetId, cap: int | None = None) -> str:
+        """Go on after a pause or a hold; of the caps on cost the one that held it is lifted.
+
+        `cap` (millionths of a US dollar) is the set's own from now on.
+        """
+        stored = await self._going_on(target)
+        await self._demand_room(target, cap)
+        after = caps.resumed(stored.flags, self.clock.now(), cap)
+        if after == stored.flags:
+            return "it is running already: nothing holds it"
+        said = "; ".join(("running again", *caps.allowances(stored.flags, after)))
+        await self._flag(stored, after, said.replace("running again", "resumed", 1))
+        return said
 
     async def retry(self, target: SetId) -> str:
         """Send again what failed or was cancelled; of a held set, what its vanished jobs owe."""
@@ -143,6 +149,23 @@ class Control:
         if not sets.is_open(stored.value):
             raise NotPossible(f"{target} is {stored.value.state}", "nothing is left to be done")
         return stored
+
+    async def _going_on(self, target: SetId) -> StoredSet:
+        stored = await self._open(target)
+        if stored.flags.cancel_asked:
+            raise NotPossible(
+                f"{target} is being cancelled",
+                "wait for its end; `orchestrator retry` then runs what was not answered",
+            )
+        return stored
+
+    async def _demand_room(self, target: SetId, cap: int | None) -> None:
+        """Refuse a cap that the set has reached already: it would be held again at once."""
+        spent = await self.journal.read(projects.spend_of_set, target)
+        if cap is not None and cap <= spent:
+            raise NotPossible(
+                f"{target} has cost {caps.usd(spent)} already", "give a cap above that"
+            )
 
     async def _flag(self, stored: StoredSet, after: Flags, why: str) -> None:
         if after != stored.flags:

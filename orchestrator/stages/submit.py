@@ -163,7 +163,7 @@ class Submit:
                 if await self.project.unmeasured([item.part]):
                     return
                 if (cap := await self.project.afford(item.part)) is not None:
-                    await self.project.hold(item.part.request_set, cap)
+                    await self.project.hold(item.part.request_set, cap.why, cap.until)
                     return
                 await self.journal.record(intent)
             await self.work.mark_sent(folder, token)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import Connection, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, select
 
 from orchestrator.domain.batches import LIVE_STATES, Batch, Planned, Usage
 from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
@@ -139,6 +139,40 @@ def usage_of_set(tx: Connection, set_id: SetId) -> list[Spent]:
             row["generation"],
             Usage(**{name: int(used) for name, used in fields_of(row, USAGE_COLUMNS).items()}),
             None if row["cost_micros"] is None else int(row["cost_micros"]),
+        )
+        for row in rows.mappings()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """What collected batches of a model used of which no cost is known."""
+
+    model: str
+    usage: Usage
+
+
+def unpriced_of_set(tx: Connection, set_id: SetId) -> list[Unpriced]:
+    """Return by model what a set used at no known cost."""
+    return _unpriced(tx, batches.c.set_id == set_id)
+
+
+def unpriced_since(tx: Connection, since: datetime) -> list[Unpriced]:
+    """Return by model what all sets used since a time at no known cost."""
+    return _unpriced(tx, batches.c.collected_at >= since)
+
+
+def _unpriced(tx: Connection, which: ColumnElement[bool]) -> list[Unpriced]:
+    sums = [func.sum(batches.c[name]).label(name) for name in USAGE_COLUMNS]
+    rows = tx.execute(
+        select(batches.c.model, *sums)
+        .where(which, batches.c.state == "collected", batches.c.cost_micros.is_(None))
+        .group_by(batches.c.model)
+    )
+    return [
+        Unpriced(
+            row["model"],
+            Usage(**{name: int(used) for name, used in fields_of(row, USAGE_COLUMNS).items()}),
         )
         for row in rows.mappings()
     ]

@@ -182,6 +182,14 @@ def in_flight(tx: Tx, set_id: SetId | None) -> list[Part]:
     return [batch_value(row).part for row in tx.execute(query).mappings()]
 
 
+def first_unsent(tx: Tx, set_id: SetId) -> Part | None:
+    """Return the batch of a set that is to be sent next, None if none waits."""
+    waits = one_of(batches.c.state, "planned", "uploaded")
+    query = select(batches).where(batches.c.set_id == set_id, waits).order_by(batches.c.serial)
+    row = tx.execute(query.limit(1)).mappings().one_or_none()
+    return None if row is None else batch_value(row).part
+
+
 def refusals(tx: Tx, set_id: SetId) -> int:
     """Return how many batches of a set the service has refused at their creates."""
     refused = batches.c.reason.in_([LapseReason.REFUSED.value, LapseReason.INVALID.value])

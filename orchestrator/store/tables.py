@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from orchestrator.domain.batches import BATCH_EDGES, LIVE_STATES, Doubt, Kind, LapseReason, Mode
@@ -63,6 +64,10 @@ request_sets = Table(
     Column("cap_lifted", Boolean, nullable=False),
     Column("held", Words),
     Column("updated_at", Time, nullable=False),
+    Column("held_until", Time),
+    Column("cap_micros", BigInteger),
+    Column("price_waived", Boolean, nullable=False, server_default=false()),
+    Column("day_lifted_until", Time),
     one_of("kind", get_args(Kind)),
     one_of("state", SET_STATES),
     check("counts", "content_bytes >= 0 AND flawed >= 0 AND tokens >= 0 AND run >= 0"),

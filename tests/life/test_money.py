@@ -1,7 +1,15 @@
 """Money: caps that hold across restarts, and what was used and paid, summed."""
 
-from tests.life.town import DAY, HOUR, Drop, Fault, Town, live
+from dataclasses import replace
 
+import pytest
+
+from orchestrator.domain.ids import SetId
+from orchestrator.stages.control import NotPossible
+from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
+
+SLOW = replace(QUICK, running_seconds=(5 * HOUR, 5 * HOUR))
+ONE_JOB = "[limits]\nmax_active_jobs = 1\n"
 PRICE = '[pricing."gemini-2.5-flash"]\ninput = "1000"\noutput = "1000"\nas_of = "2026-01"\n'
 ONE = {"max_requests_per_batch": 1}
 
@@ -76,6 +84,144 @@ def test_an_unknown_price_with_a_cap_is_held():
         town.judge()
 
     live(scenario, config='[money]\nmax_cost_per_set = "1"\n')
+
+
+async def held(town: Town, set_id: SetId) -> str:
+    """What holds a set, empty where nothing does."""
+    return (await town.stored(set_id)).flags.held or ""
+
+
+async def held_by(town: Town, set_id: SetId, cap: str) -> str:
+    """Wait until this cap holds a set, and return what is said of it."""
+    for _ in range(300):
+        if (said := await held(town, set_id)).startswith(f"{cap}: "):
+            return said
+        await town.pass_time(600)
+    raise AssertionError(f"{cap} does not hold it, but {await held(town, set_id)!r} does")
+
+
+def test_resume_lifts_the_cap_that_held_and_no_other():
+    """Beyond the day's cap the set's own still holds, and beyond that one none: each is asked."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        await held_by(town, set_id, "max_cost_per_day")
+        said = await town.control.resume(set_id)
+        assert said == "running again; it may go beyond max_cost_per_day until 2026-11-03 00:00 UTC"
+        await held_by(town, set_id, "max_cost_per_set")
+        said = await town.control.resume(set_id)
+        assert said.endswith("it has no cap of its own any more, max_cost_per_day still holds")
+        assert "already" in await town.control.resume(set_id)
+        await town.until_delivered(within=10 * HOUR)
+        town.judge()
+
+    live(scenario, config=f'[money]\nmax_cost_per_day = "0.9"\nmax_cost_per_set = "1.5"\n{PRICE}')
+
+
+def test_the_cap_of_the_next_day_holds_again():
+    """Resumed, a set goes beyond the cap of that day; the next day's cap holds it again."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        for day in (3, 4):
+            said = await held_by(town, set_id, "max_cost_per_day")
+            assert f"goes on by itself at 2026-11-0{day} 00:00 UTC" in said
+            await town.control.resume(set_id)
+
+    live(scenario, provider=SLOW, config=f'[money]\nmax_cost_per_day = "0.5"\n{ONE_JOB}{PRICE}')
+
+
+def test_the_hold_of_a_day_ends_with_it():
+    """At midnight the set goes on by itself, across restarts; what else holds sets is untouched."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 8, options=ONE), Drop("own", 3, options={"max_cost": "0.000001"}))
+        own, set_id = await town.set_of("own"), await town.set_of("dear")
+        await held_by(town, set_id, "max_cost_per_day")
+        await town.restart(config)
+        before = len(town.jobs)
+        await town.until(lambda: town.clock.now().hour == 23, step=600)
+        assert len(town.jobs) == before
+        assert await held(town, set_id)
+        await town.pass_time(2 * HOUR)
+        assert len(town.jobs) > before
+        await town.until_delivered("dear")
+        assert (await held(town, own)).startswith("max_cost_per_set: ")
+        assert town.jobs_of(own) == []
+
+    config = f'[money]\nmax_cost_per_day = "0.9"\n{PRICE}'
+    live(scenario, config=config)
+
+
+def test_a_cap_of_the_settings_follows_them():
+    """A cap that is raised lets a held set go on with the reload; one of its own options stays."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("theirs", 12, options=ONE))
+        town.drop(Drop("own", 12, options=ONE | {"max_cost": "0.5"}))
+        own = await town.set_of("own")
+        theirs = await held_by(town, await town.set_of("theirs"), "max_cost_per_set")
+        assert "the cap of the settings is $0.90" in theirs
+        assert "the cap of its options is $0.50" in await held_by(town, own, "max_cost_per_set")
+        await town.restart(f'[money]\nmax_cost_per_set = "50"\n{PRICE}')
+        await town.until_delivered("theirs")
+        assert "the cap of its options is $0.50" in (await held(town, own))
+
+    live(scenario, config=f'[money]\nmax_cost_per_set = "0.9"\n{PRICE}')
+
+
+def test_a_price_that_is_added_lets_a_set_go_on():
+    """With the reload that brings a price the set goes on by itself, and its cap holds it."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        assert "no price is set" in await held_by(town, set_id, "max_cost")
+        await town.restart(f"{cap}{PRICE}")
+        await held_by(town, set_id, "max_cost_per_set")
+        assert 0 < len(town.jobs) < 12
+
+    cap = '[money]\nmax_cost_per_set = "0.9"\n'
+    live(scenario, config=cap)
+
+
+def test_what_ran_without_a_price_counts_once_there_is_one():
+    """Resumed without a price a set is held to its cap as soon as its cost can be computed."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        await held_by(town, set_id, "max_cost")
+        assert "without a price" in await town.control.resume(set_id)
+        await town.until(lambda: town.moves.count("ended>collected") == 4)
+        before = len(town.jobs)
+        await town.restart(f"{cap}{ONE_JOB}{PRICE}")
+        said = await held_by(town, set_id, "max_cost_per_set")
+        assert float(said.split("$")[1].split(" ")[0]) > 0.5
+        assert len(town.jobs) <= before + 1
+
+    cap = '[money]\nmax_cost_per_set = "0.9"\n'
+    live(scenario, config=f"{cap}{ONE_JOB}")
+
+
+def test_resume_gives_a_new_cap():
+    """A set goes on up to the cap that is given; one that is reached already is refused."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        await held_by(town, set_id, "max_cost_per_set")
+        await town.pass_time(2 * HOUR)
+        with pytest.raises(NotPossible, match=r"has cost .* already; give a cap above that"):
+            await town.control.resume(set_id, 1_000)
+        assert "up to $1.50" in await town.control.resume(set_id, 1_500_000)
+        said = await held_by(town, set_id, "max_cost_per_set")
+        assert "the cap given with `resume` is $1.50" in said
+        assert await town.spent() <= 1_500_000
+
+    live(scenario, config=f'[money]\nmax_cost_per_set = "0.9"\n{PRICE}')
 
 
 def test_usage_is_summed_by_model_and_generation():

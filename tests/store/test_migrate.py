@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from orchestrator.domain.caps import is_day_lifted
+from orchestrator.domain.request_sets import Received
 from orchestrator.store import fsck, incidents, request_sets
+from orchestrator.store.codecs import set_row
 from orchestrator.store.database import Database, InlineDatabase
 from orchestrator.store.errors import LedgerError, NewerSchema
 from orchestrator.store.schema import metadata
@@ -25,7 +28,7 @@ import os, signal
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = depends_on = None
 
 def upgrade():
@@ -53,14 +56,26 @@ def newer(tmp_path: Path, last: str) -> Path:
 
 
 def schema(file: Path) -> dict[str, list[str]]:
-    """Return the DDL text of everything in a file, line by line in any order."""
+    """Return the DDL text of everything in a file, definition by definition in any order."""
     with closing(sqlite3.connect(file)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
         return {
-            name: sorted(line.strip().rstrip(",") for line in sql.splitlines())
+            name: sorted(definitions(sql))
             for name, sql in rows
             if name not in {"alembic_version", "sqlite_sequence"}
         }
+
+
+def definitions(sql: str) -> list[str]:
+    """Split a CREATE statement at the commas of its outermost parentheses."""
+    parts, depth = [""], 0
+    for character in " ".join(sql.split()):
+        depth += (character == "(") - (character == ")")
+        if (character in "()" and depth == (character == "(")) or (character == "," and depth == 1):
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -108,6 +123,30 @@ async def test_migrations_build_what_the_tables_say(url: str, file: Path, tmp_pa
     assert {wall.name for wall in WALLS} < schema(file).keys()
 
 
+@pytest.mark.parametrize("lifted", [False, True])
+async def test_what_was_lifted_before_stays_lifted(
+    url: str, file: Path, tmp_path: Path, *, lifted: bool
+) -> None:
+    """A ledger of revision 0001 knows one flag for all caps: where it was set, all stay lifted."""
+    first = tmp_path / "first"
+    shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "0002*"))
+    await (await InlineDatabase.open(url, migrations=first, now=NOW)).close()
+    row = {**set_row(Received(set_info())), "paused": 0, "cancel_asked": 0, "updated_at": 0}
+    row |= {"cap_lifted": lifted, "received_at": 0}
+    with closing(sqlite3.connect(file)) as connection, connection:
+        names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+        connection.execute(f"INSERT INTO request_sets ({names}) VALUES ({places})", row)
+
+    ledger = await InlineDatabase.open(url, migrations=MIGRATIONS, now=NOW)
+    stored = await ledger.read(request_sets.get, set_info().id)
+    await ledger.close()
+
+    assert stored is not None
+    assert stored.flags.cap_lifted == stored.flags.price_waived == lifted
+    for day in (NOW, NOW.replace(year=9999)):
+        assert is_day_lifted(stored.flags, day) == lifted
+
+
 async def test_opening_again_changes_nothing(url: str, file: Path, backups: Path) -> None:
     """An up-to-date ledger is not migrated, not backed up and not written."""
     await used_ledger(url)
@@ -130,7 +169,7 @@ async def test_an_upgrade_is_preceded_by_a_backup(kind, url: str, tmp_path, back
     assert await ledger.read(incidents.all) == []
     await ledger.close()
     (copy,) = files_in(backups)
-    assert copy.name == "orchestrator-0001-20260301T120000Z.db"
+    assert copy.name == "orchestrator-0002-20260301T120000Z.db"
     assert await incidents_of(f"sqlite:///{copy}") == ["kept"]
 
 

@@ -1,0 +1,36 @@
+"""What the operator's `resume` lifts is said cap by cap, and a hold may end by itself.
+
+Before, `cap_lifted` lifted every cap of a set for good; where it was said, it goes on to mean that:
+no cap of its own, no price needed, no day's cap on any day.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+FOR_EVER = 253402214400000000  # 9999-12-31, in microseconds since 1970
+
+
+def upgrade() -> None:
+    op.add_column("request_sets", sa.Column("held_until", sa.BigInteger(), nullable=True))
+    op.add_column("request_sets", sa.Column("cap_micros", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "request_sets",
+        sa.Column("price_waived", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column("request_sets", sa.Column("day_lifted_until", sa.BigInteger(), nullable=True))
+    sets = sa.table(
+        "request_sets",
+        sa.column("cap_lifted", sa.Boolean()),
+        sa.column("price_waived", sa.Boolean()),
+        sa.column("day_lifted_until", sa.BigInteger()),
+    )
+    op.execute(
+        sets.update()
+        .where(sets.c.cap_lifted)
+        .values(price_waived=sa.true(), day_lifted_until=FOR_EVER)
+    )
