@@ -82,6 +82,7 @@ def secure(inbox: Path, work: Path, name: str, *, patient: bool) -> Meta | None:
     meta = claimed_meta(folder)
     if meta.claimed:
         return meta
+    _end_the_move(inbox / os.fsdecode(meta.path), folder / source.INPUT)
     _move_sidecar(inbox, folder, meta)
     if meta.trouble is None and meta.shape == "folder":
         meta.trouble = _unfold(folder, meta)
@@ -176,6 +177,13 @@ def _move(path: Path, target: Path) -> bool:
     return True
 
 
+def _end_the_move(path: Path, target: Path) -> None:
+    """Take away the name in the inbox, if power was cut when both names were on disk."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(path.lstat(), target.lstat()):
+            atomic.unlink(path)
+
+
 def _carry_over(path: Path, target: Path) -> bool:
     """Copy a drop from another file system, then take its name away there."""
     facts = path.lstat()
@@ -199,7 +207,7 @@ def _drop_leftover(inbox: Path, wanted: Wanted, folder: Path) -> None:
 
 
 def _move_sidecar(inbox: Path, folder: Path, meta: Meta) -> None:
-    if meta.sidecar is None or os.path.lexists(folder / source.OPTIONS):
+    if meta.sidecar is None:
         return
     parsed = names.parse(meta.path)
     path = inbox / os.fsdecode((parsed.stem if parsed else meta.path) + names.SIDECAR)

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from orchestrator.domain.batches import Batch, BatchEdge, Planned, Submitting
+from orchestrator.domain.batches import BatchEdge, Planned, Submitting
 from orchestrator.domain.request_sets import (
     Cancelled,
     Delivered,
     Received,
     Rejected,
-    RequestSet,
     SetEdge,
 )
 from orchestrator.ports import Clock
@@ -41,6 +40,7 @@ class Recorded:
 
 ANNOUNCED = {"delivered": "delivered", "rejected": "failed", "cancelled": "cancelled"}
 
+Over: TypeAlias = Delivered | Rejected | Cancelled
 Listener: TypeAlias = Callable[[Recorded], None]
 Also: TypeAlias = Callable[[Tx], None]
 
@@ -105,16 +105,14 @@ def _record(
         lives.check_epoch(tx, epoch)
     apply(tx, now, *moves)
     for move in moves:
-        if move.after.state in ANNOUNCED and move.after.state != move.before.state:
+        if isinstance(move.after, Over) and move.after.state != move.before.state:
             announce(tx, now, move.after)
     if also is not None:
         also(tx)
 
 
-def announce(tx: Tx, now: datetime, ended: Batch | RequestSet) -> None:
+def announce(tx: Tx, now: datetime, ended: Over) -> None:
     """Journal the notice of a set that is over, in the transaction that ends it."""
-    if not isinstance(ended, Delivered | Rejected | Cancelled):
-        return
     body: dict[str, object] = {
         "event": ANNOUNCED[ended.state],
         "at": now.isoformat(),
