@@ -10,7 +10,6 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,12 @@ class Calls:
                 call_under_way.cancel()
         return found
 
-    async def both(self, first: Callable[[], T], second: Callable[[], U]) -> tuple[T, U]:
-        """Do two calls at once."""
-        one, other = self._begin(first), self._begin(second)
-        try:
-            return await one, await other
-        finally:
-            other.cancel()
+    async def beside(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do one call in a thread of this process, which lets go of the interpreter meanwhile.
+
+        For what keeps its state here from call to call.
+        """
+        return await asyncio.get_running_loop().run_in_executor(None, partial(fn, *args, **kwargs))
 
     def _begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self.workers, call)

@@ -86,16 +86,34 @@ def appear(temporary: Path, target: Path) -> None:
     atomic.fsync_dir(target.parent)
 
 
+class Digest:
+    """Reads a file behind those who write it, and says what it is as far as it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._whole = hashlib.sha256()
+        self._size = self._lines = 0
+
+    def reach(self, end: int) -> None:
+        """Read on up to the offset `end`, or to where the file ends."""
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._size)
+            while data := file.read(min(READ_BYTES, end - self._size)):
+                self._whole.update(data)
+                self._size += len(data)
+                # Several times as fast as counting in the bytes, where lines are short.
+                self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+
+    def told(self) -> Published:
+        """Return what `summary.json` tells about what was read."""
+        return Published(self._size, self._whole.hexdigest(), self._lines)
+
+
 def digest(path: Path) -> Published:
     """Read a file and say what it is. Runs in a worker."""
-    whole, size, lines = hashlib.sha256(), 0, 0
-    with path.open("rb", buffering=0) as file:
-        while data := file.read(READ_BYTES):
-            whole.update(data)
-            size += len(data)
-            # Several times as fast as counting in the bytes, where lines are short.
-            lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
-    return Published(size, whole.hexdigest(), lines)
+    whole = Digest(path)
+    whole.reach(path.stat().st_size)
+    return whole.told()
 
 
 def conclude(folder: Path, summary: Mapping[str, object]) -> bytes:

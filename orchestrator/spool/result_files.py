@@ -20,12 +20,14 @@ from orchestrator.domain.join import LOW
 from orchestrator.domain.layout import Settled
 from orchestrator.domain.planning import ordinals_of
 from orchestrator.spool import atomic, source
+from orchestrator.spool.extents import split_by_bytes
 from orchestrator.spool.matrix import Matrix, in_base64
 from orchestrator.spool.plan import read_runs
 from orchestrator.spool.publish import Published, digest
 from orchestrator.spool.results import Change, Origin, Results, Stretch, WrongResults
 
-STRETCH = 1 << 16  # requests whose lines one call writes
+STRETCH = 1 << 16  # requests whose lines one call writes, at most,
+STRETCH_BYTES = 16 << 20  # unless their answers come to more
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 
@@ -33,9 +35,8 @@ ZSTD_LEVEL = 3
 def measure(origin: Origin, lo: int, hi: int) -> list[Stretch]:
     """Measure the results of `[lo, hi)` stretch by stretch. Runs in a worker."""
     with Results(origin) as results:
-        return [
-            results.measure(start, min(start + STRETCH, hi)) for start in range(lo, hi, STRETCH)
-        ]
+        stretches = split_by_bytes(results.lengths(lo, hi), STRETCH_BYTES, STRETCH)
+        return [results.measure(lo + begin, lo + end) for begin, end in stretches]
 
 
 def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -> None:
@@ -49,6 +50,7 @@ def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -
         for text in results.texts(np.arange(stretch.lo, stretch.hi)):
             atomic.write_all(file, text, target)
             offset += len(text)
+        atomic.write_back(file, end - stretch.bytes, stretch.bytes)
     if offset != end:
         raise WrongResults(f"{target}: {offset} where {end} was measured; nothing was published")
 

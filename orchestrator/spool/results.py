@@ -95,6 +95,11 @@ class Results:
         size += sum(len(text) for text in self.texts(bad))
         return Stretch(lo, hi, size, len(good), len(bad))
 
+    def lengths(self, lo: int, hi: int) -> Int64s:
+        """Return how many bytes the answers of `[lo, hi)` have."""
+        lengths: Int64s = self._answers["length"][lo:hi].astype(np.int64)
+        return lengths
+
     def first_response(self) -> bytes | None:
         """Return the first response that there is, None if all came out as errors."""
         for start in range(0, len(self._states), CHUNK):

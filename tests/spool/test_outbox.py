@@ -15,11 +15,12 @@ from zstandard import ZstdDecompressor
 
 from orchestrator.domain.ids import SetId
 from orchestrator.ports import OutboxTaken, SourceGone
-from orchestrator.spool import source
+from orchestrator.spool import result_files, source
 from orchestrator.spool.meta import Meta, save_meta
 from orchestrator.spool.outbox import FolderOutbox
 from orchestrator.spool.pool import Inline
-from orchestrator.spool.results import WrongResults
+from orchestrator.spool.result_files import STRETCH_BYTES
+from orchestrator.spool.results import Origin, WrongResults
 from orchestrator.spool.work import WorkFolder
 from tests.spool import sets
 from tests.spool.sets import FOLDER, Line
@@ -107,6 +108,32 @@ async def test_the_summary_names_every_file_with_size_digest_and_lines(
         }
     told_bytes = (tmp_path / "outbox/done/summary.json").read_bytes()
     assert delivery.summary_sha256 == hashlib.sha256(told_bytes).hexdigest()
+
+
+async def test_long_results_are_written_a_stretch_at_a_time(
+    tmp_path: Path, outbox: FolderOutbox
+) -> None:
+    """Each stretch goes to its place, and the digest is that of the whole file."""
+    sets.written(tmp_path / "work", sets.plain(5))
+    work = sets.opened(tmp_path / "work")
+    (plan,) = await work.plan(FOLDER, sets.order())
+    texts = [str(n) * (STRETCH_BYTES * 2 // 5) for n in range(5)]
+    answers = [b'{"response":%b,"key":"%d"}\n' % (sets.response(n, texts[n]), n) for n in range(5)]
+    await sets.collected(work, sets.part(plan), b"".join(answers))
+    await work.join(FOLDER, sets.join_order(sets.part(plan)))
+
+    await outbox.publish(sets.info(5), {}, None)
+
+    origin = Origin(tmp_path / "work" / FOLDER, tmp_path / "work" / FOLDER)
+    assert [stretch.lo for stretch in result_files.measure(origin, 0, 5)] == [0, 2, 4]
+    data = (tmp_path / "outbox/done/results.jsonl").read_bytes()
+    wanted = [b'{"key":"k%d","response":%b}\n' % (n, sets.response(n, texts[n])) for n in range(5)]
+    assert data == b"".join(wanted)
+    assert _summary(tmp_path)["files"]["results.jsonl"] == {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "lines": 5,
+    }
 
 
 async def test_a_finished_folder_is_never_written_again(
