@@ -123,6 +123,7 @@ class RealWorld:
         self.state = state or root / "state"
         self.drops = drops
         self.lives = 0
+        self.preload: dict[str, str] = {}  # into the daemon, by its environment
         self.emulator = RealEmulator(root / "emulator")
         self.config = root / "config.toml"
         self.inbox.mkdir(parents=True)
@@ -182,7 +183,7 @@ class RealWorld:
     def environment(self) -> dict[str, str]:
         """What the daemon is started with."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**kept, "GEMINI_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, "GEMINI_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1", **self.preload}
 
     def _follow(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
         ends = time.monotonic() + seconds
