@@ -28,8 +28,8 @@ from orchestrator.stages.intake import Intake
 from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
 from orchestrator.stages.plan import Plan
-from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.recognise import Recognise
+from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.submit import Submit
 from orchestrator.stages.tidy import Retention, Tidy
 from orchestrator.stages.upload import Upload

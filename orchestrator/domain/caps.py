@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.domain.request_sets import Flags
+from orchestrator.domain.request_sets import Flags, is_held_by
 
 
 class HeldBy(StrEnum):
@@ -52,8 +52,7 @@ class Judged:
 
 def held_by(flags: Flags) -> HeldBy | None:
     """Tell which cap holds a set, None where none does."""
-    word = (flags.held or "").partition(":")[0]
-    return next((one for one in HeldBy if one == word), None)
+    return next((cap for cap in HeldBy if is_held_by(flags, cap)), None)
 
 
 def cap_of_set(flags: Flags, options: int | None, settings: int | None) -> Cap | None:
@@ -87,7 +86,8 @@ def resumed(flags: Flags, now: datetime, cap: int | None) -> Flags:
         case HeldBy.SET:
             after = replace(after, cap_lifted=True, cap_micros=None)
         case HeldBy.DAY:
-            after = replace(after, day_lifted_until=flags.held_until or next_day(now))
+            until = flags.held_until or next_day(now)
+            after = replace(after, day_lifted_until=until) if until > now else after
         case HeldBy.PRICE:
             after = replace(after, price_waived=True)
         case None:

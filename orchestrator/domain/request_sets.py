@@ -227,6 +227,11 @@ def is_open(request_set: RequestSet) -> bool:
     return request_set.state in OPEN_STATES
 
 
+def is_held_by(flags: Flags, what: str) -> bool:
+    """Tell whether a set is held by this: the word that the reason begins with."""
+    return (flags.held or "").partition(":")[0] == what
+
+
 def may_start_work(request_set: RequestSet, flags: Flags) -> bool:
     """Tell whether new batches of this set may be planned, uploaded and submitted."""
     wanted = not (flags.paused or flags.cancel_asked or flags.held)

@@ -134,8 +134,7 @@ class Project(Protocol):
     async def hold(self, request_set: SetId, why: str, until: datetime | None = None) -> None:
         """Start nothing new for a set until the operator has spoken; `why` says what to do.
 
-        With `until` it goes on by itself then. A set that is being cancelled is not held for what
-        its cancelling settles anyway.
+        With `until` it goes on by itself then.
         """
 
     def report(self, kind: str, subject: str, why: str | None) -> None:

@@ -119,7 +119,7 @@ class Collect:
         job = await self.jobs.look(item.job)
         if isinstance(job, Gone):
             return await self._gone(item)
-        never = None if item.outcome is JobState.SUCCEEDED else False
+        never = None if await self._is_owed(item) else False
         if item.part.mode == "file" and job.output is None:
             return never
         sink = self.work.answers(info.folder, item.part.token)
@@ -132,9 +132,15 @@ class Collect:
         await self.work.keep_answers(info.folder, item.part.token)
         return True
 
+    async def _is_owed(self, item: Ended) -> bool:
+        """Tell whether there must be answers; of a cancelled set they are not waited for long."""
+        if item.outcome is not JobState.SUCCEEDED or self._patience(item).failures < GONE_TRIES:
+            return item.outcome is JobState.SUCCEEDED
+        return not await self.journal.read(set_rows.is_cancel_asked, item.part.request_set)
+
     async def _gone(self, item: Ended) -> bool | None:
         """Somebody deleted the job: what it may have answered is for the operator to give up."""
-        if item.outcome is not JobState.SUCCEEDED:
+        if not await self._is_owed(item):
             return False
         if self._patience(item).failures >= GONE_TRIES:
             why = f"vanished: {item.job} was deleted before its answers were fetched"

@@ -3,11 +3,26 @@
 from dataclasses import dataclass, replace
 
 from orchestrator.domain import batches as machine, caps, request_sets as sets
-from orchestrator.domain.batches import Ended, Lapsed, LapseReason, Submitted, Submitting
+from orchestrator.domain.batches import (
+    Batch,
+    Collected,
+    Ended,
+    Lapsed,
+    LapseReason,
+    Submitted,
+    Submitting,
+)
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.jobs import Gone
 from orchestrator.domain.options import from_text
-from orchestrator.domain.request_sets import Cancelled, Delivered, Flags, Running, SetInfo
+from orchestrator.domain.request_sets import (
+    Cancelled,
+    Delivered,
+    Flags,
+    Rejected,
+    Running,
+    SetInfo,
+)
 from orchestrator.ports import Clock, Files, Jobs, Project, Trouble, Work
 from orchestrator.store import (
     batches as batch_rows,
@@ -49,17 +64,17 @@ class Control:
         if isinstance(stored.value, Cancelled):
             return "it is cancelled already"
         stored = await self._open(target)
-        flags = replace(stored.flags, cancel_asked=True)
-        if (stored.flags.held or "").startswith("vanished"):
-            flags = replace(flags, held=None)
-        await self._flag(stored, flags, "cancel asked")
-        if flags.held != stored.flags.held:
-            await self._let_go(stored.value.info)
+        if stored.flags.cancel_asked:
+            return "it is being cancelled already: it ends when its jobs have"
+        await self._flag(stored, replace(stored.flags, cancel_asked=True), "cancel asked")
+        self.project.look_at(self.clock.elapsed())
         return "cancelling: its jobs are cancelled and what was answered is delivered"
 
     async def pause(self, target: SetId) -> str:
         """Start nothing new; what is at the provider goes on."""
-        stored = await self._open(target)
+        stored = await self._going_on(target)
+        if stored.flags.paused:
+            return "it is paused already"
         await self._flag(stored, replace(stored.flags, paused=True), "paused")
         return "paused: nothing new is started, what is at the provider goes on"
 
@@ -83,14 +98,22 @@ class Control:
         match stored.value:
             case Delivered() | Cancelled():
                 return await self._reopen(stored, stored.value)
-            case _ if (stored.flags.held or "").startswith("vanished"):
+            case Rejected():
+                raise NotPossible(
+                    f"{target} is rejected", "nothing of it was sent; correct it and drop it again"
+                )
+            case _ if stored.flags.cancel_asked:
+                raise being_cancelled(target)
+            case _ if sets.is_held_by(stored.flags, "vanished"):
                 return await self._give_up_vanished(stored)
             case Running() if await self.journal.read(questions.was_reopened, target):
                 return "what failed is being sent again already"
+            case Running() if await self._has_given_up(target):
+                return "its vanished jobs were given up already: what they owe is sent again"
             case _:
                 raise NotPossible(
                     f"{target} is {stored.value.state}",
-                    "only a finished set can be retried; wait, or `resume` it if it is held",
+                    "`resume` goes on with it" if _is_stopped(stored.flags) else "wait for its end",
                 )
 
     async def delete_remote(self, target: SetId) -> str:
@@ -106,11 +129,16 @@ class Control:
                 await self.jobs.delete(one.job)
                 self.project.evidence.forget(one.job)
                 await self.journal.write(job_rows.delete, self.clock.now(), [one.job])
-        return f"{len(remains)} jobs and their files are deleted"
+        if not remains:
+            return "nothing of it is left at the service"
+        return f"{_many(len(remains), 'job')} deleted at the service, with all files"
 
     async def absent(self, target: SetId, token: IdempotencyKey) -> str:
         """Take the operator's word that the job of a doubtful batch does not exist."""
-        stored, batch = await self._doubtful(target, token)
+        stored, batch = await self._of_set(target, token)
+        if isinstance(batch, Lapsed) and batch.reason is LapseReason.ABSENT:
+            return f"{token} was given up already"
+        batch = _doubtful(token, batch)
         why = "the operator says that it does not exist"
         final = batch.part.generation >= from_text(stored.value.info.options).generations_max
         folder = stored.value.info.folder
@@ -120,7 +148,10 @@ class Control:
 
     async def adopt(self, target: SetId, token: IdempotencyKey, job: JobName) -> str:
         """Take the operator's word which job is that of a doubtful batch."""
-        _, batch = await self._doubtful(target, token)
+        _, batch = await self._of_set(target, token)
+        if isinstance(batch, Submitted | Ended | Collected) and batch.job == job:
+            return f"{token} is submitted as {job} already"
+        batch = _doubtful(token, batch)
         try:
             seen = await self.jobs.look(job)
         except Trouble as error:
@@ -153,10 +184,7 @@ class Control:
     async def _going_on(self, target: SetId) -> StoredSet:
         stored = await self._open(target)
         if stored.flags.cancel_asked:
-            raise NotPossible(
-                f"{target} is being cancelled",
-                "wait for its end; `orchestrator retry` then runs what was not answered",
-            )
+            raise being_cancelled(target)
         return stored
 
     async def _demand_room(self, target: SetId, cap: int | None) -> None:
@@ -198,12 +226,16 @@ class Control:
                 set_rows.flag(tx, now, info.id, stored.flags, after, "retry asked")
 
         await self.journal.record(sets.reopen(over, outbox, bound), also=withdraw)
-        return f"{count} requests are sent again; the results will be in outbox/{outbox}"
+        return f"{_many(count, 'request')} sent again; the results will be in outbox/{outbox}"
 
     async def _give_up_vanished(self, stored: StoredSet) -> str:
         given_up = await self._let_go(stored.value.info)
         await self._flag(stored, replace(stored.flags, held=None), "retry asked")
-        return f"{given_up} vanished jobs are given up; their requests are planned again"
+        return f"{_many(given_up, 'vanished job')} given up; what was asked of them is sent again"
+
+    async def _has_given_up(self, target: SetId) -> bool:
+        rows = await self.journal.read(batch_rows.of_set, target)
+        return any(isinstance(row, Lapsed) and row.reason is LapseReason.VANISHED for row in rows)
 
     async def _let_go(self, info: SetInfo) -> int:
         """Let the batches go whose jobs the service no longer knows; returns how many."""
@@ -224,14 +256,32 @@ class Control:
             given_up += 1
         return given_up
 
-    async def _doubtful(self, target: SetId, token: IdempotencyKey) -> tuple[StoredSet, Submitting]:
+    async def _of_set(self, target: SetId, token: IdempotencyKey) -> tuple[StoredSet, Batch | None]:
         stored = await self._get(target)
         batch = await self.journal.read(batch_rows.get, token)
         of_set = batch is not None and batch.part.request_set == stored.value.info.id
-        if isinstance(batch, Submitting) and of_set and batch.doubt != "sending":
-            return stored, batch
-        state = "unknown" if batch is None or not of_set else batch.state
-        remedy = "only a batch in doubt can be declared; see `orchestrator status`"
-        if isinstance(batch, Lapsed):
-            remedy = "it was given up already"
-        raise NotPossible(f"{token} is {state}", remedy)
+        return stored, batch if of_set else None
+
+
+def being_cancelled(target: SetId) -> NotPossible:
+    """Say that nothing else can be ordered meanwhile."""
+    remedy = "wait for its end; `orchestrator retry` then runs what was not answered"
+    return NotPossible(f"{target} is being cancelled", remedy)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
+def _is_stopped(flags: Flags) -> bool:
+    return flags.paused or flags.held is not None
+
+
+def _doubtful(token: IdempotencyKey, batch: Batch | None) -> Submitting:
+    if isinstance(batch, Submitting) and batch.doubt != "sending":
+        return batch
+    state = "unknown" if batch is None else batch.state
+    remedy = "only a batch in doubt can be declared; see `orchestrator status`"
+    if isinstance(batch, Lapsed):
+        remedy = "it was given up already"
+    raise NotPossible(f"{token} is {state}", remedy)

@@ -152,7 +152,11 @@ class Plan:
         self, value: Indexed | Running, bound: int, planned: Sequence[Planned]
     ) -> None:
         moves = (sets.start(value, bound),) if isinstance(value, Indexed) else ()
-        await self.journal.plan(planned, *moves)
+
+        def demand_work(tx: Tx) -> None:  # a set that ended meanwhile would keep them for ever
+            set_rows.demand_work(tx, value.info.id)
+
+        await self.journal.plan(planned, *moves, also=demand_work)
 
     def _order(
         self, info: SetInfo, bound: int, rows: Sequence[Batch], generation: int, rate: float

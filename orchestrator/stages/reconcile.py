@@ -58,10 +58,17 @@ class Reconcile:
         elif item.doubt == "sending":
             why = "the daemon stopped while the create was under way"
             await self.journal.record(machine.question(item, "in_doubt", why))
-        elif item.doubt == "in_doubt":
+        elif item.doubt == "in_doubt" or await self._is_given_up(item):
             await self._weigh(item)
         elif item.doubt == "fenced":
             await self._exclude_behind_the_fence(item)
+
+    async def _is_being_cancelled(self, item: Submitting) -> bool:
+        """Tell whether nothing of the set will be sent again, so that nobody need be asked."""
+        return await self.journal.read(set_rows.is_cancel_asked, item.part.request_set)
+
+    async def _is_given_up(self, item: Submitting) -> bool:
+        return item.doubt == "held" and await self._is_being_cancelled(item)
 
     def _is_our_account(self, item: Submitting) -> bool:
         """Another account's list proves nothing about this job: it waits for its own key."""
@@ -73,7 +80,8 @@ class Reconcile:
     async def _adopt(self, item: Submitting, found: Sequence[JobSnapshot]) -> None:
         best, *others = sorted(found, key=more_advanced)
         file = item.origin.file if isinstance(item.origin, Uploaded) else None
-        if best.input_file is not None and best.input_file != file:
+        theirs = best.input_file is not None and best.input_file != file
+        if theirs and not await self._is_being_cancelled(item):
             why = f"{best.name} bears this batch's token but has the input file {best.input_file}"
             await self.project.hold(item.part.request_set, f"{why}; cancel it or the set")
             return
@@ -103,7 +111,7 @@ class Reconcile:
         if absence is Absence.UNPROVEN:
             self.project.look_at(self.project.evidence.next_scan(since, now))
             return
-        if self.policy.hold:
+        if self.policy.hold and not await self._is_being_cancelled(item):
             why = "not in the job list, and in_doubt = hold: say whether it exists"
             await self.journal.record(machine.question(item, "held", why))
             return

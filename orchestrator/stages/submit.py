@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.admission import admit, is_oversized
@@ -165,7 +166,7 @@ class Submit:
                 if (cap := await self.project.afford(item.part)) is not None:
                     await self.project.hold(item.part.request_set, cap.why, cap.until)
                     return
-                await self.journal.record(intent)
+                await self.journal.record(intent, also=partial(_demand_work, item.part))
             await self.work.mark_sent(folder, token)
             await self._act(intent.after, folder)
         finally:
@@ -271,6 +272,11 @@ class Submit:
             return False
         words = NAMED_LINE.sub("", error.message)  # counted in what was sent: not the user's line
         return await self.work.settle_line(folder, part, line, words or error.message)
+
+
+def _demand_work(part: Part, tx: Tx) -> None:
+    """Let the intent fail when the operator has stopped the set since this batch was found."""
+    set_rows.demand_work(tx, part.request_set)
 
 
 def _is_ready(batch: Unsent) -> bool:

@@ -207,12 +207,16 @@ class Watch:
             return
         now = self.clock.elapsed()
         since = self.memory.missing_since.setdefault(batch.job, now)
-        if now - since >= GONE_AFTER.total_seconds():
-            why_held = f"vanished: the service no longer knows {batch.job}"
-            await self.project.hold(
-                batch.part.request_set,
-                f"{why_held}; `orchestrator retry` runs its requests again and may pay twice",
-            )
+        if now - since < GONE_AFTER.total_seconds():
+            return
+        why_held = f"vanished: the service no longer knows {batch.job}"
+        if await self.journal.read(set_rows.is_cancel_asked, batch.part.request_set):
+            await self.journal.record(machine.vanish(batch, self.clock.now(), why_held))
+            return
+        await self.project.hold(
+            batch.part.request_set,
+            f"{why_held}; `orchestrator retry` runs its requests again and may pay twice",
+        )
 
     async def _account_for_the_rest(self, scan: Scan, controls: frozenset[JobName]) -> None:
         known = controls | self.memory.twins

@@ -69,11 +69,15 @@ class Journal:
         await self.ledger.transact(_record, now, self.epoch, moves, also)
         self._tell(Recorded(now, moves))
 
-    async def plan(self, planned: Sequence[Planned], *moves: SetEdge) -> None:
-        """Commit new batches together with the moves of their set."""
+    async def plan(
+        self, planned: Sequence[Planned], *moves: SetEdge, also: Also | None = None
+    ) -> None:
+        """Commit new batches together with the moves of their set and what must be true for it."""
         now = self.clock.now()
 
         def insert(tx: Tx) -> None:
+            if also is not None:
+                also(tx)
             batches.insert(tx, now, *planned)
 
         await self.ledger.transact(_record, now, self.epoch, moves, insert)

@@ -17,7 +17,13 @@ from sqlalchemy import (
 )
 
 from orchestrator.domain.ids import ContentHash, Fingerprint, SetId, set_id as derive
-from orchestrator.domain.request_sets import OPEN_STATES, Flags, Received, RequestSet
+from orchestrator.domain.request_sets import (
+    OPEN_STATES,
+    Flags,
+    Received,
+    RequestSet,
+    may_start_work,
+)
 from orchestrator.store import lives
 from orchestrator.store.codecs import FLAG_COLUMNS, Row, flags_row, flags_value, set_row, set_value
 from orchestrator.store.columns import one_of
@@ -93,6 +99,19 @@ def flag(
 def get(tx: Connection, set_id: SetId) -> StoredSet | None:
     """Return a set by its id."""
     return _by(tx, "id", set_id)
+
+
+def is_cancel_asked(tx: Connection, set_id: SetId) -> bool:
+    """Tell whether the operator has asked for the end of a set: nobody waits for their word."""
+    stored = get(tx, set_id)
+    return stored is not None and stored.flags.cancel_asked
+
+
+def demand_work(tx: Connection, set_id: SetId) -> None:
+    """Raise StaleTransition unless work of the set may be started in this very transaction."""
+    stored = get(tx, set_id)
+    if stored is None or not may_start_work(stored.value, stored.flags):
+        raise StaleTransition(f"no work of set {set_id} may be started any more")
 
 
 def find(tx: Connection, id_or_name: str) -> StoredSet | None:

@@ -219,28 +219,6 @@ def test_a_vanished_job_is_held_and_the_operator_may_run_it_again():
     live(scenario, faults=(Fault(do="stuck", batch="*"),))
 
 
-def test_a_set_whose_job_has_vanished_can_be_cancelled():
-    """What it would have answered ends as errors, whether or not the set was paused before."""
-
-    async def scenario(town: Town) -> None:
-        for paused in (False, True):
-            name = f"lost-{paused}"
-            town.drop(Drop(name, 4))
-            set_id = await town.set_of(name)
-            before = len(town.jobs)
-            await town.until(lambda: len(town.jobs) > before, step=5)  # noqa: B023
-            town.jobs[-1].deleted = True
-            await town.pass_time(6 * HOUR)
-            if paused:
-                await town.control.pause(set_id)
-            await town.control.cancel(set_id)
-            summary = town.state / "outbox" / name / "summary.json"
-            await town.until(summary.exists, within=6 * HOUR)
-            assert all("error" in one for one in town.results(name))
-
-    live(scenario, faults=(Fault(do="stuck", batch="*"),))
-
-
 def test_a_vanished_result_file_holds_its_set():
     """Answers that were paid for are asked for again and again, never bought a second time."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.domain.request_sets import Cancelled, Delivered
 from orchestrator.stages.control import NotPossible
-from tests.life.town import DAY, HOUR, Drop, Fault, Town, live
+from tests.life.town import HOUR, Drop, Fault, Town, live
 
 TWO = {"max_requests_per_batch": 2}
 
@@ -18,7 +18,7 @@ def test_cancel_delivers_what_was_answered():
         await town.until(lambda: "submitted>ended" in town.moves, step=5)
         await town.pass_time(400)
         said = [await town.control.cancel(set_id) for _ in range(2)]
-        assert said[0] == said[1]
+        assert "already" in said[1]
         await town.until_delivered()
         stored = await town.stored(set_id)
         assert isinstance(stored.value, Cancelled)
@@ -31,28 +31,6 @@ def test_cancel_delivers_what_was_answered():
         assert all(not job.is_active for job in town.jobs)
 
     live(scenario, config="[limits]\nmax_active_jobs = 1\n")
-
-
-def test_cancel_while_in_doubt_waits_for_the_evidence():
-    """A job that was made by a create without an answer is found, cancelled and accounted for."""
-
-    async def scenario(town: Town) -> None:
-        town.drop(Drop("doubt", 4))
-        set_id = await town.set_of("doubt")
-        await town.until(lambda: "submitting>submitting" in town.moves, step=1)
-        await town.control.cancel(set_id)
-        await town.until_delivered(within=2 * DAY)
-        assert isinstance((await town.stored(set_id)).value, Cancelled)
-        (job,) = town.jobs
-        assert not job.is_active
-        assert len(town.results("doubt")) == 4
-        assert town.books().findings == ()
-
-    faults = (
-        Fault(do="lose_answer", on="batches.create", times=1),
-        Fault(do="hide_new", seconds=1500),
-    )
-    live(scenario, faults=faults)
 
 
 def test_pause_and_resume():

@@ -81,6 +81,33 @@ async def test_a_set_is_found_by_every_name_it_has(ledger: InlineDatabase) -> No
     assert [stored.value.info for stored in found if stored] == [old, new, old]
 
 
+@pytest.mark.parametrize(
+    "flags", [Flags(paused=True), Flags(cancel_asked=True), Flags(held="crashed: plan")]
+)
+async def test_nothing_is_begun_for_a_set_that_was_stopped(
+    ledger: InlineDatabase, flags: Flags
+) -> None:
+    """In the transaction that begins work the operator's last word counts, not an earlier look."""
+    info = set_info()
+    await ledger.transact(start, info)
+    await ledger.read(request_sets.demand_work, info.id)
+    await ledger.transact(request_sets.flag, NOW, info.id, Flags(), flags, "stopped")
+
+    with pytest.raises(StaleTransition, match="no work of set"):
+        await ledger.read(request_sets.demand_work, info.id)
+
+    assert await ledger.read(request_sets.is_cancel_asked, info.id) == flags.cancel_asked
+
+
+async def test_nothing_is_begun_for_a_set_that_is_over(ledger: InlineDatabase) -> None:
+    """A finished set, and one that is not there, begin nothing."""
+    await ledger.transact(cancelled, set_info())
+
+    for name in (set_info().id, SetId("none")):
+        with pytest.raises(StaleTransition):
+            await ledger.read(request_sets.demand_work, name)
+
+
 async def test_what_is_not_there_is_none(ledger: InlineDatabase) -> None:
     """An unknown name finds nothing and raises nothing."""
     assert await ledger.read(request_sets.get, SetId("none")) is None
