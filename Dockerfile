@@ -12,7 +12,7 @@ WORKDIR /src
 COPY requirements.lock .
 RUN python3 -m venv /opt/orchestrator \
  && /opt/orchestrator/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-      --only-binary :all: --require-hashes -r requirements.lock
+      --only-binary :all: --no-deps --require-hashes -r requirements.lock
 COPY dist/*.whl ./
 RUN /opt/orchestrator/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
       --no-index --no-deps ./*.whl \

@@ -33,7 +33,7 @@ demo: $(VENV)/.runtime  ## See the whole path at work, without a key and without
 	@$(BIN)/python -m orchestrator demo
 
 .PHONY: test
-test: lint types layers unit proofs coverage  ## Everything that must hold before a commit lands
+test: lint types layers unit proofs coverage image-check untried  ## Everything that must hold before a commit lands
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Style, by ruff
@@ -69,7 +69,22 @@ coverage: $(VENV)/.dev
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total | sed 's/^/branch coverage: /; s/$$/ %/'
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_MIN) >$(VENV)/coverage.txt || { tail -60 $(VENV)/coverage.txt; exit 1; }
+	@$(BIN)/coverage report --fail-under=100 --include=$(CRUCIAL) >$(VENV)/crucial.txt || \
+	  { echo "every branch of what pays, claims and delivers has to be covered:"; cat $(VENV)/crucial.txt; exit 1; }
 COVERAGE_MIN := 80
+CRUCIAL := orchestrator/store/journal.py,orchestrator/stages/submit.py,orchestrator/stages/reconcile.py,orchestrator/stages/deliver.py,orchestrator/stages/recognise.py,orchestrator/spool/claim.py,orchestrator/spool/delivered.py
+
+.PHONY: image-check
+image-check: $(VENV)/.dev  ## The image: built where docker or podman answers, else its steps done here
+	@$(BIN)/python -m tests.deploy.image_check
+
+.PHONY: untried
+untried: $(VENV)/.dev
+	@$(BIN)/python -m tests.deploy.untried
+
+.PHONY: booted
+booted: $(VENV)/.dev  ## The units under a booted systemd, the image by buildah (root, a few minutes)
+	@$(BIN)/pytest -q -m soak tests/deploy
 
 .PHONY: quick
 quick: $(VENV)/.dev  ## The fast tests only

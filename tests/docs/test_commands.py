@@ -95,3 +95,16 @@ def test_what_is_not_run_needs_what_a_test_has_not(page):
 
     needs = re.compile(r"\b(real key|root|systemd|container engine|registry)\b")
     assert [why for why in reasons if not needs.search(why)] == []
+
+
+def test_what_is_locked_is_installed_everywhere_by_the_same_words():
+    """Wherever a document or a recipe installs the lock, nothing but the lock can get in."""
+    recipes = [*PAGES, ROOT / "Makefile", ROOT / "Dockerfile"]
+    text = "\n".join(read(file).replace("\\\n", " ") for file in recipes)
+
+    installs = re.findall(r"(?:pip\)?|PIP\)) install ([^\n]*-r requirements[\w-]*\.lock)", text)
+
+    assert len(installs) >= 5
+    assert [
+        line for line in installs if not {"--no-deps", "--require-hashes"} < {*line.split()}
+    ] == []
