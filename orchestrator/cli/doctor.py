@@ -102,13 +102,13 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
 
 
 def _machine(settings: "Settings") -> Iterator[Finding]:
-    from orchestrator.cli import doctor_machine as machine
+    from orchestrator.cli import doctor_folders as folders, doctor_machine as machine
 
     paths = settings.paths
-    yield from machine.folders(paths)
-    yield from machine.space(settings)
+    yield from folders.folders(paths)
+    yield from folders.space(settings)
     yield from machine.limits()
-    yield from machine.status_socket(paths)
+    yield from machine.status_socket(settings)
     yield from machine.ledger(paths)
     yield from machine.daemon(settings)
     yield from machine.unit()

@@ -1,20 +1,19 @@
-"""The doctor's look at the machine: folders, space, limits, socket, ledger, unit."""
+"""The doctor's look at the machine: limits, socket, ledger, the daemon itself, its unit."""
 
+import grp
 import os
 import resource
 import socket
 import stat
-import tempfile
 from pathlib import Path
 
+from orchestrator.cli.doctor_folders import is_folder, may_write, nearest
 from orchestrator.cli.failure import Failure
-from orchestrator.cli.findings import Finding, Findings, fail, ok, skip, warn
-from orchestrator.cli.formats import size, span
+from orchestrator.cli.findings import Findings, fail, ok, parted, skip, warn
+from orchestrator.cli.formats import span
 from orchestrator.config.settings import Paths, Settings
-from orchestrator.service import host
 from orchestrator.service.lock import holder
 
-INODES_MIN = 10_000
 OPEN_FILES_MIN = 1024
 UNIT = "orchestrator.service"
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
@@ -25,81 +24,6 @@ UNIT_NEEDS = {
     "StateDirectory": ("", "the sandbox leaves it no folder to write to"),
     "Restart": ("on-", "it would stay down after a failure"),
 }
-
-
-def folders(paths: Paths) -> Findings:
-    """Look at each folder: there, ours to write, on the right file system."""
-    places = {name: getattr(paths, name) for name in ("inbox", "outbox", "rejected", "work")}
-    yield from (_folder("state_dir", paths.state_dir), *(_folder(n, p) for n, p in places.items()))
-    yield from _devices({name: (path, _nearest(path)) for name, path in places.items()})
-    yield from _shared({name: path for name, path in places.items() if path.is_dir()})
-
-
-def _nearest(path: Path) -> Path:
-    """Return the folder, or where it will be made."""
-    return next(each for each in (path, *path.parents) if each.is_dir())
-
-
-def _folder(name: str, path: Path) -> Finding:
-    check = f"folder {name}"
-    if not path.exists():
-        parent = next(each for each in path.parents if each.exists())
-        if os.access(parent, os.W_OK | os.X_OK):
-            return ok(check, f"{path} will be made at the first start")
-        return fail(check, f"{path} is not there and {parent} is not ours", f"mkdir -p {path}")
-    if not path.is_dir():
-        return fail(check, f"{path} is not a folder", f"move it away, or set service.{name}")
-    try:
-        with tempfile.TemporaryFile(dir=path, prefix=".orchestrator-doctor-"):
-            return ok(check, f"{path} can be written")
-    except OSError as error:
-        remedy = f"chown it to the daemon's user, or set service.{name}"
-        return fail(check, f"{path} cannot be written: {error.strerror}", remedy)
-
-
-def _devices(places: dict[str, tuple[Path, Path]]) -> Findings:
-    """Look at the file systems on which the folders lie, or will lie when they are made."""
-    home = places["work"][1].stat().st_dev
-    for name, (path, near) in places.items():
-        if near.stat().st_dev == home:
-            continue
-        said = f"{path} is on another file system than work"
-        if name == "inbox":
-            yield warn("file systems", said, "drops are copied, not renamed; put both on one")
-        else:
-            yield fail("file systems", said, f"put both on one (service.{name})")
-    for name, (path, near) in places.items():
-        if (kind := host.file_system(near)) in host.NETWORK_FILE_SYSTEMS:
-            said = f"{path} is on {kind}, where locks and renames are not dependable"
-            yield warn("file systems", said, f"put service.{name} on a local disk")
-
-
-def _shared(there: dict[str, Path]) -> Findings:
-    inbox, work = there.get("inbox"), there.get("work")
-    if inbox and inbox.stat().st_mode & stat.S_IWOTH:
-        said = f"anybody on this machine may drop files into {inbox} and so spend your money"
-        yield fail("inbox", said, f"chmod o-w {inbox}")
-    if work and work.stat().st_mode & 0o077:
-        yield warn("work", f"others may look into {work}", f"chmod 700 {work}")
-
-
-def space(settings: Settings) -> Findings:
-    """Look at what is left on the disk."""
-    place = settings.paths.state_dir
-    place = next(each for each in (place, *place.parents) if each.exists())
-    found, least = host.space(place), settings.service.min_free_bytes
-    said = f"{size(found.free_bytes)} free of {size(found.total_bytes)} at {place}"
-    if found.read_only:
-        yield fail("space", f"{place} is mounted read-only", "remount it read-write")
-    elif found.free_bytes < least:
-        remedy = f"free some, or lower service.min_free_bytes ({size(least)})"
-        yield fail("space", said, remedy)
-    elif found.free_bytes < 2 * least:
-        yield warn("space", said, f"nothing new is taken below {size(least)}; free some")
-    elif found.free_inodes is not None and found.free_inodes < INODES_MIN:
-        yield warn("space", f"only {found.free_inodes} inodes are left at {place}", "remove files")
-    else:
-        yield ok("space", said)
 
 
 def limits() -> Findings:
@@ -115,25 +39,59 @@ def limits() -> Findings:
         yield ok("open files", f"{soft} may be open")
 
 
-def status_socket(paths: Paths) -> Findings:
-    """Look at what lies where the status socket goes."""
-    path = paths.socket
+def status_socket(settings: Settings) -> Findings:
+    """Look at what lies where the status socket goes, at its folder and at its group."""
+    path, group = settings.paths.socket, settings.service.socket_group
     try:
         facts = path.lstat()
-    except FileNotFoundError:
-        yield ok("socket", f"{path} is free")
-        return
+    except (FileNotFoundError, NotADirectoryError):
+        yield from _place_of_socket(settings.paths)
     except OSError as error:
-        yield fail("socket", f"{path}: {error.strerror}", "set service.socket")
-        return
+        yield fail("socket", f"{path}: {error.strerror}", "ask as the daemon's user (sudo -u)")
+    else:
+        yield from _in_place_of_socket(path, facts)
+    if group is not None:
+        yield from _group(group)
+
+
+def _place_of_socket(paths: Paths) -> Findings:
+    """Look at the folder for a socket that is not there yet; only those of the state are made."""
+    path, folder = paths.socket, paths.socket.parent
+    made = folder in {paths.state_dir, paths.work, paths.inbox, paths.outbox, paths.rejected}
+    if not is_folder(folder) and not made:
+        remedy = f"mkdir {folder} for the daemon's user, or set service.socket"
+        yield fail("socket", f"{path} cannot be made: there is no folder {folder}", remedy)
+    elif is_folder(folder) and not may_write(folder):
+        remedy = "chown the folder to the daemon's user, or set service.socket"
+        yield fail("socket", f"{path} cannot be made: {folder} is not ours to write", remedy)
+    else:
+        yield ok("socket", f"{path} is free")
+
+
+def _in_place_of_socket(path: Path, facts: os.stat_result) -> Findings:
     if not stat.S_ISSOCK(facts.st_mode):
         yield fail("socket", f"{path} is no socket and in the way", f"move it away: mv {path} …")
     elif _answers(path):
         yield ok("socket", f"a daemon listens on {path}")
-    elif facts.st_uid in {os.geteuid(), 0}:
+    elif facts.st_uid == os.geteuid():
         yield ok("socket", f"{path} is left over and will be replaced")
     else:
         yield fail("socket", f"{path} is a dead socket of another user", f"rm {path}")
+
+
+def _group(name: str) -> Findings:
+    """Look whether the socket can be given to its group."""
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError:
+        said = f"there is no group {name!r}"
+        yield fail("socket", said, f"groupadd {name}, or change service.socket_group")
+        return
+    if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
+        said = f"the socket cannot be given to the group {name}: this user is not in it"
+        yield fail("socket", said, f"usermod -aG {name} the daemon's user, then log in anew")
+    else:
+        yield ok("socket", f"members of the group {name} may ask")
 
 
 def _answers(path: Path) -> bool:
@@ -150,23 +108,46 @@ def ledger(paths: Paths) -> Findings:
     """Look whether the ledger can be opened by this version, and is sound."""
     from orchestrator.cli.fsck import findings
 
-    if paths.ledger is None or not paths.ledger.exists():
-        yield ok("ledger", "none yet; it is made at the first start")
+    file = paths.ledger
+    if file is None:
+        said = "service.database is no SQLite file, which this version needs"
+        yield fail("ledger", said, "leave it out, or write sqlite:////PATH/orchestrator.db")
         return
-    if paths.state_dir.is_dir() and (who := holder(paths.state_dir)):
-        yield ok("ledger", f"in use by the daemon (pid {who.pid}, since {who.since})")
+    if not os.path.lexists(file):
+        yield from _place_of_ledger(file, paths)
         return
     try:
+        if is_folder(paths.state_dir) and (who := holder(paths.state_dir)):
+            yield ok("ledger", f"in use by the daemon (pid {who.pid}, since {who.since})")
+            return
         broken = findings(paths)
     except Failure as failure:
-        said, _, remedy = str(failure).partition("; ")
-        yield fail("ledger", said, remedy)
+        yield fail("ledger", *parted(str(failure)))
+        return
+    except OSError as error:
+        said = f"{error.filename or file} cannot be read: {error.strerror}"
+        yield fail("ledger", said, "ask as the daemon's user (sudo -u)")
         return
     for each in broken:
         said = f"{each['invariant']} {each['where']}: {each['what']}"
         yield fail("ledger", said, each["remedy"])
-    if not broken:
-        yield ok("ledger", f"{paths.ledger} is sound")
+    if not broken and not os.access(file, os.W_OK, effective_ids=True):
+        yield fail("ledger", f"{file} cannot be written", "chown it to the daemon's user")
+    elif not broken:
+        yield ok("ledger", f"{file} is sound")
+
+
+def _place_of_ledger(file: Path, paths: Paths) -> Findings:
+    """Look at the folder for a ledger that is not there yet; nobody makes one but the state's."""
+    folder = file.parent
+    if folder != paths.state_dir and not is_folder(folder):
+        remedy = f"mkdir -p {folder} for the daemon's user, or change service.database"
+        yield fail("ledger", f"{file} cannot be made: there is no folder {folder}", remedy)
+    elif not may_write(nearest(folder)):
+        remedy = "chown it to the daemon's user, or change service.database"
+        yield fail("ledger", f"{file} cannot be made: {folder} is not ours to write", remedy)
+    else:
+        yield ok("ledger", "none yet; it is made at the first start")
 
 
 def daemon(settings: Settings) -> Findings:
@@ -176,7 +157,7 @@ def daemon(settings: Settings) -> Findings:
     try:
         status = Client(settings.paths.socket, timeout=5.0).status()
     except (Unreachable, Answered) as error:
-        yield skip("daemon", str(error).partition(";")[0])
+        yield skip("daemon", parted(str(error))[0])
         return
     service = status["service"]
     up = f"{service['state']} for {span(service['uptime_seconds'])} (pid {service['pid']})"

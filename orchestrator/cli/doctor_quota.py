@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 from orchestrator.cli.failure import Failure
-from orchestrator.cli.findings import Finding, ok, skip, warn
+from orchestrator.cli.findings import Finding, ok, parted, skip, warn
 from orchestrator.cli.formats import count, short, size
 from orchestrator.config.settings import Settings
 from orchestrator.domain.jobs import Scan, has_ended
@@ -39,7 +39,7 @@ def _tokens(settings: Settings) -> Iterator[Finding]:
     try:
         held = _held(settings)
     except Failure as failure:
-        yield skip("quota tokens", str(failure).partition("; ")[0])
+        yield skip("quota tokens", parted(str(failure))[0])
         return
     profiles = {profile.model for profile in settings.profiles.values() if profile.model}
     limits = settings.account_limits(*profiles)

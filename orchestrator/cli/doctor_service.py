@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestrator.cli.doctor_quota import quotas
-from orchestrator.cli.findings import Finding, Findings, fail, ok, skip, warn
+from orchestrator.cli.findings import Finding, Findings, fail, ok, parted, skip, warn
 from orchestrator.config.errors import ConfigError
 from orchestrator.config.places import SYSTEM_CONFIG
 from orchestrator.config.settings import Settings
@@ -32,17 +32,15 @@ def service_checks(settings: Settings, credentials: Path = SYSTEM_CONFIG.parent)
     try:
         settings.api_key()
     except ConfigError as error:
-        said, _, remedy = str(error).partition(": ")
         if (credentials / CREDENTIAL).exists():
             again = f"sudo CREDENTIALS_DIRECTORY={credentials} orchestrator doctor"
             yield skip("key", f"only the unit gives it, as its credential; to ask with it: {again}")
         else:
-            yield fail("key", said, remedy)
+            yield fail("key", *parted(str(error)))
         return
     yield ok("key", f"from {settings.api_key.origin}")
     for warning in settings.warnings():
-        said, _, remedy = warning.partition("; ")
-        yield warn("key", said, remedy)
+        yield warn("key", *parted(warning))
     yield from asyncio.run(_asked(settings))
 
 

@@ -39,3 +39,9 @@ def fail(check: str, said: str, remedy: str) -> Finding:
 def skip(check: str, said: str) -> Finding:
     """It could not be looked at."""
     return Finding(check, "skip", said)
+
+
+def parted(message: str) -> tuple[str, str]:
+    """Part a message of ours into what is wrong and what to do about it."""
+    said, _, remedy = message.partition("; ")
+    return said, remedy or "see docs/errors.md"

@@ -75,6 +75,10 @@ def asked(paths: "Paths", query: "Callable[[Tx], T]") -> "T":
         except LedgerError as error:
             message = str(error).replace(scratch, str(paths.ledger.parent))
             raise failure.Failure(message, failure.DATA) from None
+        except OSError as error:
+            where = error.filename or paths.ledger
+            message = f"{where}: {error.strerror}; ask as the daemon's user (sudo -u)"
+            raise failure.Failure(message, failure.NO_PERMISSION) from None
 
 
 def _copy(ledger: Path, scratch: Path) -> Path:

@@ -11,7 +11,7 @@ from orchestrator.service.secret_files import SecretTrouble, read_secret
 
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 NO_KEY = (
-    "no API key: set GEMINI_API_KEY, or name a file as gemini.api_key_file, "
+    "there is no API key; set GEMINI_API_KEY, or name a file as gemini.api_key_file, "
     "or give systemd the credential gemini_api_key"
 )
 

@@ -58,6 +58,19 @@ def call(home, capfd):  # noqa: ARG001 - the command finds the home by its envir
 
 
 @pytest.fixture
+def found(call):
+    """Return a function that runs the doctor and returns its findings by check."""
+
+    def look(*arguments):
+        ended = call("doctor", "--json", *arguments)
+        findings = json.loads(ended.out)
+        assert ended.code == (1 if any(f["verdict"] == "fail" for f in findings) else 0)
+        return findings
+
+    return look
+
+
+@pytest.fixture
 def golden():
     """Return a function that compares a text with the one on file.
 
@@ -113,7 +126,7 @@ def a_status(**changes):
     totals = {
         "sets": {}, "batches": {}, "requests": 3000, "answered": 1200, "failed": 5, "open": 1795,
         "oldest_job_age_seconds": 4321, "spent_today": "12.340000", "spent": "99.000000",
-        "incidents": 0,
+        "unpriced": [], "incidents": 0,
     }  # fmt: skip
     plain = {
         "service": service, "conditions": [], "queues": zero, "totals": totals, "projects": [],
@@ -152,6 +165,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._say(200, daemon.status)
         if url.path == "/v1/sets":
             found = [s for s in daemon.sets if wanted.get("name") in (None, s["name"])]
+            found = [s for s in found if s["id"].startswith(wanted.get("id", ""))]
             return self._say(200, {"items": found, "next": None})
         if url.path.endswith("/batches"):
             return self._say(200, {"items": daemon.batches, "next": None})
