@@ -28,7 +28,7 @@ def asking() -> Iterator[None]:
     except Unreachable as error:
         raise failure.Failure(str(error), failure.UNAVAILABLE) from None
     except Answered as error:
-        raise failure.Failure(str(error), _code(error.status)) from None
+        raise failure.Failure(str(error), _code(error.status), error.status) from None
 
 
 def complete_set(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ Trouble: whatever fails leaves the inbox as it was, and is a `Failure` with the 
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,7 @@ NAMES_TRIED_MAX = 10_000
 MODE = 0o640  # the daemon may be another user of our group
 
 Progress = Callable[[int], None]
+Taken = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,27 @@ def check_name(name: str) -> None:
         raise failure.Failure(f"{shown_name(name)!r} cannot name a set; {advice}", failure.USAGE)
 
 
-def drop(
-    source: BinaryIO, inbox: Path, name: str, suffix: str, options: str, progress: Progress
+def drop(  # noqa: PLR0913 - a file, where it goes, and who is told
+    source: BinaryIO,
+    inbox: Path,
+    name: str,
+    suffix: str,
+    options: str,
+    progress: Progress,
+    *,
+    taken: Taken = lambda _: False,
 ) -> Dropped:
-    """Copy an open file into the inbox as the set `name`, or NAME-2 … if that is taken."""
+    """Copy an open file into the inbox as the set `name`, or NAME-2 … if that is taken.
+
+    `taken` tells of names that are free in the inbox and yet another set's.
+    """
     check_name(name)
     temporary = inbox / f".{name}.{os.getpid()}{suffix}.tmp"
     with _explained(inbox):
         try:
             _copy(source, temporary, progress)
-            return _publish(temporary, inbox, name, suffix, options)
+            free = (each for each in _names(name) if not taken(each))
+            return _publish(temporary, inbox, free, suffix, options)
         finally:
             atomic.unlink(temporary, missing_ok=True)
 
@@ -100,8 +112,10 @@ def _copy(source: BinaryIO, target: Path, progress: Progress) -> None:
         os.close(file)
 
 
-def _publish(temporary: Path, inbox: Path, name: str, suffix: str, options: str) -> Dropped:
-    for free in _names(name):
+def _publish(
+    temporary: Path, inbox: Path, names: Iterable[str], suffix: str, options: str
+) -> Dropped:
+    for free in names:
         target, beside = inbox / f"{free}{suffix}", inbox / f"{free}.toml"
         if any((inbox / f"{free}{each}").exists() for each in ("", ".toml", *SUFFIXES)):
             continue
@@ -116,7 +130,7 @@ def _publish(temporary: Path, inbox: Path, name: str, suffix: str, options: str)
         atomic.fsync_dir(inbox)
         return Dropped(free, target)
     raise failure.Failure(
-        f"{inbox}: {NAMES_TRIED_MAX} files are called {shown_name(name)}; choose another --name",
+        f"{inbox}: {NAMES_TRIED_MAX} sets have this name; choose another --name",
         failure.CANNOT_CREATE,
     )
 

@@ -14,11 +14,38 @@ TRY_AGAIN = os.EX_TEMPFAIL  # 75: another daemon works there, the disk is full â
 NO_PERMISSION = os.EX_NOPERM  # 77
 CONFIG = os.EX_CONFIG  # 78: the settings are wrong
 INTERRUPTED = 130
+TITLES = {
+    USAGE: "Usage",
+    DATA: "Wrong input",
+    NO_INPUT: "Not found",
+    UNAVAILABLE: "Unavailable",
+    SOFTWARE: "A bug",
+    CANNOT_CREATE: "Cannot be made",
+    TRY_AGAIN: "Not now",
+    NO_PERMISSION: "Not permitted",
+    CONFIG: "Wrong settings",
+}
 
 
 class Failure(Exception):
-    """Ends a command. The message says what, where and what to do next."""
+    """Ends a command. The message says what, where and what to do next.
 
-    def __init__(self, message: str, code: int) -> None:
+    `status` is what the daemon answered with, where it did.
+    """
+
+    def __init__(self, message: str, code: int, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
+
+    def reworded(self, message: str) -> "Failure":
+        """Return the same failure in other words."""
+        return Failure(message, self.code, self.status)
+
+    def problem(self) -> dict[str, object]:
+        """Return it as problem details (RFC 9457), with the command's exit code."""
+        detail, _, remedy = str(self).partition("; ")
+        told: dict[str, object] = {"type": "about:blank", "title": TITLES.get(self.code, "Failed")}
+        if self.status is not None:
+            told["status"] = self.status
+        return told | {"detail": detail, "remedy": remedy, "exit_code": self.code}

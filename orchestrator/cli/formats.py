@@ -45,11 +45,13 @@ def short(number: int) -> str:
 
 
 def money(dollars: str | Decimal | None) -> str:
-    """Write US dollars in whole cents, small amounts with two digits more."""
+    """Write US dollars in whole cents, small amounts with more digits: something is never $0.00."""
     if dollars is None:
         return DASH
     amount = Decimal(dollars)
-    return f"${amount:,.2f}" if amount >= Decimal("0.1") or not amount else f"${amount:.4f}"
+    if not amount or abs(amount) >= Decimal("0.1"):
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if abs(amount) >= Decimal("0.001") else f"${amount:.6f}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -84,51 +84,72 @@ def program() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; every error is one line on standard error."""
+    """Run a command line and return its exit code; every error is one line on standard error.
+
+    Whoever asked for JSON gets the error as JSON on standard output, too.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = program.main(arguments, prog_name="orchestrator", standalone_mode=False)
+        code = program.main(given, prog_name="orchestrator", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return failure.INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return failure.USAGE
     except Exception as error:  # noqa: BLE001 - told by kind, and a bug of ours if it is none
-        return _explain(error)
+        return _tell(error, as_json=_wants_json(given))
     return code if isinstance(code, int) else failure.OK
 
 
-def _explain(error: Exception) -> int:
+def _wants_json(given: Sequence[str]) -> bool:
+    """Tell whether one JSON value was asked for; of those that go on --json is about their log."""
+    options = given[: given.index("--")] if "--" in given else given
+    return "--json" in options and not {"run", "emulator"} & {*options[:1]}
+
+
+def _tell(error: Exception, *, as_json: bool) -> int:
     """Say what ended the command; return its exit code."""
+    ended = _explained(error)
+    lines = error.problems if isinstance(error, ConfigError) else (str(ended),)
+    for line in lines:
+        sys.stderr.write(f"orchestrator: {printable(line)}\n")
+    if as_json:
+        from orchestrator.cli import screen
+
+        screen.say_json(ended.problem())
+    return ended.code
+
+
+def _explained(error: Exception) -> failure.Failure:
     match error:
-        case click.exceptions.NoArgsIsHelpError():
-            sys.stderr.write(f"{error.format_message()}\n")
-            return failure.USAGE
         case click.UsageError():
-            where = error.ctx.command_path if error.ctx else "orchestrator"
-            said = " ".join(error.format_message().split()).rstrip(".")  # choices are on lines
-            return _fail(f"{said}; see '{where} --help'", failure.USAGE)
+            return failure.Failure(_misused(error), failure.USAGE)
         case click.ClickException():
-            return _fail(error.format_message(), failure.NO_INPUT)
+            return failure.Failure(error.format_message(), failure.NO_INPUT)
         case ConfigError():
-            return [_fail(problem, failure.CONFIG) for problem in error.problems][-1]
+            return failure.Failure("\n".join(error.problems), failure.CONFIG)
         case failure.Failure():
-            return _fail(str(error), error.code)
+            return error
         case _:
             return _bug(error)
 
 
-def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"orchestrator: {printable(message)}\n")
-    return code
+def _misused(error: click.UsageError) -> str:
+    where = error.ctx.command_path if error.ctx else "orchestrator"
+    said = " ".join(error.format_message().split()).rstrip(".")  # choices are on lines
+    return f"{said}; see '{where} --help'"
 
 
-def _bug(error: Exception) -> int:
+def _bug(error: Exception) -> failure.Failure:
     """Say that we are at fault, with what a report needs; no values of variables."""
     import traceback
 
     for line in "".join(traceback.format_exception(error)).splitlines():
         sys.stderr.write(f"  {printable(line)}\n")
     advice = "this is a bug: please report it with the lines above"
-    return _fail(f"{type(error).__name__}: {error}; {advice}", failure.SOFTWARE)
+    return failure.Failure(f"{type(error).__name__}: {error}; {advice}", failure.SOFTWARE)
 
 
 def _pipe_closed() -> int:

@@ -37,10 +37,12 @@ OPEN_DISPLAYS = frozenset({"reading", "queued", "running", "paused", "held", "ca
 def status(
     wanted: str | None, config: Path | None, *, watch: bool, everything: bool, as_json: bool
 ) -> int:
-    """Show the daemon, its sets and what needs you; with SET (name or id) that set and its batches.
+    """Show the daemon, its sets and what needs you; with SET that set and its batches.
 
-    Asks the running daemon over its socket. OLDEST is the age of the oldest job against the
-    24 hours that the service aims at; jobs expire after 48 hours and are then sent again.
+    SET is a name (the newest set of that name), an id, or the beginning of an id as in the column
+    ID. OLDEST is the age of the oldest job against the 24 hours that the service aims at; jobs
+    expire after 48 hours and are then sent again. TOKENS and COST are what was used and spent so
+    far; ~ marks what is expected.
     """
     daemon = client(config)
     with asking():
@@ -87,7 +89,7 @@ def lines(report: dict[str, Any], now: datetime) -> list[str]:
         ]
         rows = [tables.batch_row(view) for view in report["batches"]]
         return [*facts, "", *screen.aligned(tables.BATCH_COLUMNS, rows)] if rows else facts
-    rows = [tables.set_row(view, now) for view in report["sets"]]
+    rows = tables.set_rows(report["sets"], now)
     found = screen.aligned(tables.SET_COLUMNS, rows) if rows else ["no sets yet"]
     return [*tables.headlines(report["status"]), *tables.reasons(report["sets"]), "", *found]
 
@@ -106,9 +108,9 @@ def _drawn(report: dict[str, Any], now: datetime) -> Any:
         return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, 2))
     above = [*tables.headlines(report["status"]), *tables.reasons(report["sets"])]
     texts = [Text(line, style="bold red" if line.startswith("!") else "") for line in above]
-    rows = [tables.set_row(view, now) for view in report["sets"]]
+    rows = tables.set_rows(report["sets"], now)
     found = (
-        screen.table(tables.SET_COLUMNS, rows, 1, tables.SET_COLUMNS_OPTIONAL)
+        screen.table(tables.SET_COLUMNS, rows, tables.STATE_COLUMN, tables.SET_COLUMNS_OPTIONAL)
         if rows
         else Text("no sets yet")
     )

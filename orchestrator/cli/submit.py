@@ -1,5 +1,6 @@
 """`orchestrator submit`: files into the inbox, safely, and if wanted all the way to results."""
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import shown_name
 
 if TYPE_CHECKING:
-    from orchestrator.cli.dropping import Dropped, Progress
+    from orchestrator.cli.dropping import Dropped, Progress, Taken
     from orchestrator.config.settings import Settings
 
 
@@ -48,7 +49,8 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
     """Copy files into the inbox, whole and over nobody's name.
 
     FILE is JSON Lines, plain or .gz or .zst; - reads standard input. Each becomes a set of its
-    name (NAME-2 if that is taken); options given here go into NAME.toml beside it.
+    name, or NAME-2 if that name waits in the inbox, has results in the outbox, or is a set of the
+    running daemon. Options given here go into NAME.toml beside it.
 
     With --wait the exit code is 0 when every request was answered, 1 when some were not,
     65 when the set was rejected.
@@ -74,7 +76,7 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
         from orchestrator.cli.waiting import Followed
 
         with Followed.starting(config) as follow:
-            return follow.to_the_end(drop_all(), settings.paths.outbox, as_json=as_json)
+            return follow.to_the_end(drop_all(), settings.paths, as_json=as_json)
     _tell(drop_all(), settings, as_json=as_json)
     return failure.OK
 
@@ -126,7 +128,26 @@ def _drop(
     with ExitStack() as stack:
         source, size = _open(file, stack)
         advance = _progress(stack, f"copying {shown_name(own)}", size, quiet=quiet)
-        return drop(source, settings.paths.inbox, name or own, suffix, options, advance)
+        inbox, taken = settings.paths.inbox, _names_taken(settings)
+        return drop(source, inbox, name or own, suffix, options, advance, taken=taken)
+
+
+def _names_taken(settings: "Settings") -> "Taken":
+    """Return what tells, as far as can be seen, whether results of that name are or will be."""
+    from orchestrator.status.client import Answered, Client, Unreachable
+
+    paths, daemon = settings.paths, Client(settings.paths.socket)
+
+    def taken(name: str) -> bool:
+        if os.path.lexists(paths.outbox / name):
+            return True
+        try:
+            views = [view for view in daemon.sets(name=name) if view["state"] != "rejected"]
+        except (Unreachable, Answered):
+            return False
+        return any(view["outbox"] == name for view in views)
+
+    return taken
 
 
 def _open(file: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:

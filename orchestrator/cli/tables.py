@@ -10,17 +10,39 @@ from orchestrator.service.printable import shown_name
 View: TypeAlias = Mapping[str, Any]
 TARGET = "24h"  # what the service aims at for a batch
 BATCH_STATES = ("planned", "uploaded", "submitting", "submitted", "ended", "collected", "lapsed")
-SET_COLUMNS = ("SET", "STATE", "DONE", "", "REQUESTS", "FAILED", "BATCHES", "OLDEST", "COST", "END")
-SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "FAILED", "END", "REQUESTS")  # dropped in this order
+SET_COLUMNS = (
+    *("ID", "SET", "STATE", "DONE", "", "REQUESTS", "FAILED"),
+    *("BATCHES", "OLDEST", "TOKENS", "COST", "END"),
+)
+# What goes first where the terminal is too narrow:
+SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "TOKENS", "FAILED", "END", "REQUESTS")
+STATE_COLUMN = SET_COLUMNS.index("STATE")
+ID_SHOWN_MIN = 4
 BATCH_COLUMNS = ("NO", "GEN", "STATE", "REQUESTS", "SIZE", "AGE", "JOB", "NOTE")
 
 
-def set_row(view: View, now: datetime) -> tuple[str, ...]:
-    """Return one set as cells of `SET_COLUMNS`."""
+def set_rows(views: Sequence[View], now: datetime) -> list[tuple[str, ...]]:
+    """Return sets as cells of `SET_COLUMNS`; ids are cut where they still differ."""
+    shown = short_ids([view["id"] for view in views])
+    return [_set_row(view, id_, now) for view, id_ in zip(views, shown, strict=True)]
+
+
+def short_ids(ids: Sequence[str]) -> list[str]:
+    """Return the beginnings of ids, as long as it takes to tell each from the others."""
+    longest = max((len(each) for each in ids), default=0)
+    for length in range(ID_SHOWN_MIN, longest):
+        cut = [each[:length] for each in ids]
+        if len({*cut}) == len({*ids}):
+            return cut
+    return list(ids)
+
+
+def _set_row(view: View, id_: str, now: datetime) -> tuple[str, ...]:
     settled = view["answered"] + view["failed"]
     refused = view["state"] == "rejected"
     return (
-        shown_name(view["name"]),
+        id_,
+        _named(view),
         view["display"],
         DASH if refused else percent(settled, view["requests"]),
         DASH if refused else bar(settled, view["requests"]),
@@ -30,6 +52,7 @@ def set_row(view: View, now: datetime) -> tuple[str, ...]:
         f"{span(view['oldest_job_age_seconds'])}/{TARGET}"
         if view["oldest_job_age_seconds"] is not None
         else DASH,
+        tokens(view),
         cost(view),
         until(view["estimated_end_at"], now) if view["finished_at"] is None else DASH,
     )
@@ -64,14 +87,27 @@ def batch_counts(batches: View) -> str:
     return ", ".join(parts) or DASH
 
 
+def _named(view: View) -> str:
+    """Write a set's name, and the folder of its results where another set has that of its name."""
+    name, folder = shown_name(view["name"]), shown_name(view["outbox"] or view["name"])
+    return name if folder == name else f"{name} → {folder}"
+
+
+def tokens(view: View) -> str:
+    """Write the tokens that a set used so far; before the first, about how many it will send."""
+    used = view["usage"]
+    whole: int = sum(used.values()) - used["cached_tokens"]  # cached ones are prompt tokens too
+    if whole or view["finished_at"] is not None:
+        return short(whole) if whole else DASH
+    return f"~{short(view['tokens'])}" if view["tokens"] else DASH
+
+
 def cost(view: View) -> str:
-    """Write what a set cost so far, and what it is expected to cost."""
+    """Write what a set cost so far, and about what it will have cost, prompts and answers."""
     if view["cost"] is None:
-        used = view["usage"]
-        tokens = sum(used.values()) - used["cached_tokens"]  # cached ones are prompt tokens too
-        return f"{short(tokens)} tokens" if tokens else DASH
+        return DASH
     if view["finished_at"] is None and view["cost_estimate"] is not None:
-        return f"{money(view['cost'])} of {money(view['cost_estimate'])}"
+        return f"{money(view['cost'])} of ~{money(view['cost_estimate'])}"
     return money(view["cost"])
 
 
@@ -79,7 +115,7 @@ def headlines(status: View) -> list[str]:
     """Return the lines above the table: the daemon, and everything that is wrong."""
     service, totals = status["service"], status["totals"]
     since = f"{service['state']} for {span(service['uptime_seconds'])} (pid {service['pid']})"
-    today = f"{count(totals['open'])} requests open, spent today {money(totals['spent_today'])}"
+    today = f"{count(totals['open'])} requests open, spent today {_spent(totals)}"
     lines = [f"orchestrator {service['version']} {since}, {today}"]
     lines += [_wrong(each["message"], each["remedy"]) for each in status["conditions"]]
     lines += [
@@ -95,6 +131,14 @@ def headlines(status: View) -> list[str]:
     return lines
 
 
+def _spent(totals: View) -> str:
+    """Write what was spent today, and whose tokens are not in it because nobody knows a price."""
+    if totals["spent_today"] is None:
+        return "unknown: no price is set"
+    spent, unpriced = money(totals["spent_today"]), totals["unpriced"]
+    return f"{spent} without {', '.join(unpriced)}: no price is set" if unpriced else spent
+
+
 def reasons(views: Sequence[View]) -> list[str]:
     """Return a line for every set that waits for the operator."""
     return [
@@ -106,30 +150,50 @@ def reasons(views: Sequence[View]) -> list[str]:
 
 def set_facts(view: View, now: datetime) -> list[tuple[str, str]]:
     """Return one set as names and values, for a page of its own."""
+    whose = [
+        ("set", f"{shown_name(view['name'])} ({view['id']})"),
+        ("state", shown_name(view["display"] + (f": {view['reason']}" if view["reason"] else ""))),
+        ("remedy", shown_name(view["remedy"] or "")),
+    ]
+    times = [
+        ("received", view["received_at"]),
+        ("submitted", view["first_submitted_at"] or ""),
+        ("finished", view["finished_at"] or ""),
+    ]
+    facts = _refusal(view) if view["state"] == "rejected" else _progress(view, now)
+    return [(name, value) for name, value in (*whose, *facts, *times, _place(view)) if value]
+
+
+def _refusal(view: View) -> list[tuple[str, str]]:
+    """Say of a refused set what it was: nothing of it was sent."""
+    flawed = f", {count(view['flawed'])} flawed" if view["flawed"] else ""
+    return [("lines", f"{count(view['requests'])}{flawed}; nothing was sent")]
+
+
+def _progress(view: View, now: datetime) -> list[tuple[str, str]]:
     used = view["usage"]
-    tokens = [
+    counted = [
         f"{short(used[f'{kind}_tokens'])} {kind}" for kind in _KINDS if used[f"{kind}_tokens"]
     ]
-    state = view["display"] + (f": {view['reason']}" if view["reason"] else "")
-    facts = [
-        ("set", f"{shown_name(view['name'])} ({view['id']})"),
-        ("state", shown_name(state)),
-        ("remedy", shown_name(view["remedy"] or "")),
+    return [
         ("model", f"{view['model']}, {view['kind']}, priority {view['priority']}"),
         ("requests", _settled(view)),
         ("batches", batch_counts(view["batches"])),
         ("generation", str(view["generation"])),
-        ("tokens", ", ".join(tokens) or f"about {short(view['tokens'])} to send"),
-        ("cost", cost(view) if view["cost"] is not None else "no price is set for the model"),
-        ("received", view["received_at"]),
-        ("submitted", view["first_submitted_at"] or ""),
-        ("finished", view["finished_at"] or ""),
+        ("tokens", ", ".join(counted) or f"about {short(view['tokens'])} to send"),
+        ("cost", _cost_told(view)),
         ("oldest job", _age(view)),
         ("end", until(view["estimated_end_at"], now) if view["estimated_end_at"] else ""),
         ("answers of", view["answered_from"] or ""),
-        _place(view),
     ]
-    return [(name, value) for name, value in facts if value]
+
+
+def _cost_told(view: View) -> str:
+    if view["cost"] is None:
+        return f'no price is set; add [pricing."{view["model"]}"] to the settings'
+    if view["finished_at"] is None and view["cost_estimate"] is not None:
+        return f"{money(view['cost'])} so far, about {money(view['cost_estimate'])} in all"
+    return money(view["cost"])
 
 
 def _place(view: View) -> tuple[str, str]:

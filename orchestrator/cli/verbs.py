@@ -8,11 +8,12 @@ import click
 
 from orchestrator.cli import screen
 from orchestrator.cli.connection import asking, client, complete_set
-from orchestrator.cli.failure import NO_PERMISSION, OK, UNAVAILABLE, Failure
+from orchestrator.cli.failure import NO_PERMISSION, OK, UNAVAILABLE, USAGE, Failure
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import printable
 from orchestrator.status.client import Client
 
+FOR_FINISHED = frozenset({"retry", "delete-remote"})
 NOBODY_CAN = frozenset({NO_PERMISSION, UNAVAILABLE})  # so the next set need not be tried
 
 
@@ -30,33 +31,54 @@ def _order(
     refusals: list[Failure] = []
     for name in wanted:
         try:
-            answers.append(_one(daemon, verb, name, body))
+            label, answer = _one(daemon, verb, name, body)
         except Failure as refused:
             refusals.append(refused)
+            answers.append(refused.problem())
             if refused.code in NOBODY_CAN:
                 break
             continue
+        answers.append(answer)
         if not as_json:
-            screen.say(f"{printable(name)}: {printable(answers[-1]['message'])}")
-    if as_json and answers:
+            screen.say(f"{printable(label)}: {printable(answer['message'])}")
+    if as_json:
         screen.say_json(answers if len(wanted) > 1 else answers[0])
     screen.flush()
-    for refusal in refusals[:-1]:
+    for refusal in refusals:
         screen.hint(f"orchestrator: {printable(str(refusal))}")
-    if refusals:
-        raise refusals[-1]
-    return OK
+    return refusals[-1].code if refusals else OK
 
 
-def _one(daemon: Client, verb: str, name: str, body: dict[str, str] | None) -> Any:
+def _one(daemon: Client, verb: str, name: str, body: dict[str, str] | None) -> tuple[str, Any]:
+    """Give an order for one set; return what the set is called, and the answer."""
     with asking():
-        id_ = daemon.find(name)["id"]
+        found, alone = _meant(daemon, verb, name)
+    id_ = found["id"]
+    named = name if name == id_ else f"{found['name']} ({id_})"
     try:
         with asking():
-            return daemon.order(verb, id_, body)
+            return (name if alone else named), daemon.order(verb, id_, body)
     except Failure as refused:  # the daemon knows sets by their ids, whoever asked by their names
-        named = name if name == id_ else f"{name} ({id_})"
-        raise Failure(str(refused).replace(id_, named), refused.code) from None
+        raise refused.reworded(str(refused).replace(id_, named)) from None
+
+
+def _meant(daemon: Client, verb: str, name: str) -> tuple[Any, bool]:
+    """Find the set that is meant, and tell whether its name says which; never guess among several.
+
+    Of sets of one name the open one is meant, by what is done to finished sets the newest one.
+    """
+    found = daemon.find(name)
+    if found["name"] != name or found["id"] == name:
+        return found, found["id"] == name
+    alike = list(daemon.sets(name=name))
+    going = [each for each in alike if each["finished_at"] is None]
+    if verb in FOR_FINISHED or not going:
+        return found, len(alike) == 1
+    if len(going) > 1:
+        ids = ", ".join(f"{each['id']} ({each['display']})" for each in going)
+        message = f"{name}: {len(going)} open sets have this name: {ids}; name one by its id"
+        raise Failure(message, USAGE)
+    return going[0], len(alike) == 1
 
 
 _set_argument = click.argument("wanted", metavar="SET", shell_complete=complete_set)

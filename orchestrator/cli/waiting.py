@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.cli import failure, screen, tables
 from orchestrator.cli.connection import asking, client
@@ -17,6 +17,18 @@ from orchestrator.status.client import Client, Unreachable
 LOOK_SECONDS = 0.5
 AWAY_SECONDS_MAX = 120.0  # a daemon that is being upgraded comes back
 FINISHED = frozenset({"delivered", "rejected", "cancelled"})
+
+
+class Places(Protocol):
+    """Where what is finished lies."""
+
+    @property
+    def outbox(self) -> Path:
+        """The folder of the results."""
+
+    @property
+    def rejected(self) -> Path:
+        """The folder of what was refused."""
 
 
 class Followed:
@@ -45,7 +57,7 @@ class Followed:
                 screen.hint("no longer waiting; the sets go on, see `orchestrator status`")
                 raise
 
-    def to_the_end(self, dropped: Sequence[Dropped], outbox: Path, *, as_json: bool) -> int:
+    def to_the_end(self, dropped: Sequence[Dropped], paths: Places, *, as_json: bool) -> int:
         """Wait until all are finished, showing how far they are; return the exit code."""
         names = [each.name for each in dropped]
         with display(as_json=as_json) as show:
@@ -54,7 +66,7 @@ class Followed:
             screen.say_json(list(views.values()))
         else:
             for view in views.values():
-                screen.say(outcome(view, outbox))
+                screen.say(outcome(view, paths))
         return max(exit_code(view) for view in views.values())
 
     def watch(self, names: Sequence[str], show: "Display") -> dict[str, Any]:
@@ -100,7 +112,7 @@ class Display:
             settled = view["answered"] + view["failed"]
             line = f"{shown_name(view['name'])}: {view['display']}, "
             line += f"{count(settled)} of {count(view['requests'])} requests"
-            if view["reason"]:
+            if view["reason"] and view["state"] not in FINISHED:  # else the outcome says it
                 line += f"; {shown_name(view['reason'])}"
             if self._said.get(view["id"]) != line:
                 self._said[view["id"]] = line
@@ -128,11 +140,11 @@ class _Bars(Display):
         from rich.text import Text
 
         now = datetime.now(UTC)  # noqa: TID251 - only for "in 2h" on the screen
-        rows = [tables.set_row(view, now) for view in views]
+        rows = tables.set_rows(views, now)
         drawn = (
-            screen.table(tables.SET_COLUMNS, rows, 1, tables.SET_COLUMNS_OPTIONAL)
+            screen.table(tables.SET_COLUMNS, rows, tables.STATE_COLUMN, tables.SET_COLUMNS_OPTIONAL)
             if rows
-            else Text("waiting …")
+            else Text("dropped; the daemon takes a file once it has lain still for a moment …")
         )
         self._live.update(drawn, refresh=True)
 
@@ -151,16 +163,17 @@ def display(*, as_json: bool) -> Iterator[Display]:
             yield _Bars(live)
 
 
-def outcome(view: Any, outbox: Path) -> str:
+def outcome(view: Any, paths: Places) -> str:
     """Say how a set ended, and where to look."""
-    name = shown_name(view["name"])
+    name, folder = shown_name(view["name"]), view["outbox"] or view["name"]
     if view["state"] == "rejected":
-        return f"{name}: rejected: {shown_name(view['reason'] or '')}"
+        where = shown_name(str(paths.rejected / folder))
+        return f"{name}: rejected: {shown_name(view['reason'] or '')}; see {where}"
     took = datetime.fromisoformat(view["finished_at"]) - datetime.fromisoformat(view["received_at"])
     said = f"{count(view['answered'])} answered, {count(view['failed'])} failed"
     if view["answered_from"]:
         said += f", the answers of {view['answered_from']}, not paid again"
-    where = shown_name(str(outbox / (view["outbox"] or view["name"])))
+    where = shown_name(str(paths.outbox / folder))
     return f"{name}: {view['state']} in {span(took.total_seconds())}: {said}; {where}"
 
 

@@ -221,6 +221,7 @@ def _wanted(of: SetFold, query: SetsQuery) -> bool:
     return (
         (not query.state or not words.isdisjoint(query.state))
         and query.name in {None, of.value.info.name}
+        and (query.id is None or of.value.info.id.startswith(query.id))
         and (query.after is None or _place(of) < _parse(query.after))
     )
 

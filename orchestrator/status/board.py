@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Literal, TypeAlias
 
-from orchestrator.domain.batches import Batch, Collected, is_live
+from orchestrator.domain.batches import Batch, Collected, Usage, is_live
 from orchestrator.domain.ids import IdempotencyKey, JobName, ProjectName, SetId
 from orchestrator.domain.jobs import JobState, Scan
 from orchestrator.domain.request_sets import Flags, RequestSet, is_open
@@ -217,7 +217,7 @@ class Board:
         project = self.projects.get(info.project)
         jobs_max = project.active_jobs_max if project else 1
         ends = expected_end(of, self.typical(info.model), jobs_max, now)
-        return set_view(of, self.cost, ends, now)
+        return set_view(of, self.cost, ends, now, self.sums.used.get(info.model, Usage()))
 
     def show_batch(self, batch: Batch, now: datetime) -> BatchView:
         """Show a batch with what was heard of it last."""

@@ -15,6 +15,9 @@ from urllib.parse import quote, urlencode
 SECONDS = 10.0
 STREAM_SECONDS = 60.0  # the daemon sends something every 15 seconds
 OK = 200
+ID_LENGTH = 10
+ID_BEGINS_MIN = 3  # fewer letters are a slip of the hand
+ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 
 
 class Unreachable(Exception):
@@ -80,16 +83,25 @@ class Client:
         """Yield sets, newest first, page by page."""
         yield from self._pages("/v1/sets", **query)
 
-    def find(self, id_or_name: str) -> Any:
-        """Return a set by its id, else the newest of that name. Raises Answered without one."""
+    def find(self, wanted: str) -> Any:
+        """Return a set by its id, else the newest of that name, else by how its id begins.
+
+        Raises Answered without one, or with several whose ids begin so.
+        """
         try:
-            return self.get(f"/v1/sets/{quote(id_or_name, safe='')}")
+            return self.get(f"/v1/sets/{quote(wanted, safe='')}")
         except Answered as answered:
             if answered.status != http.client.NOT_FOUND:
                 raise
-        for found in self.get("/v1/sets", name=id_or_name, limit=1)["items"]:
+        for found in self.get("/v1/sets", name=wanted, limit=1)["items"]:
             return found
-        raise Answered(404, f"there is no set {id_or_name!a}", "`orchestrator status` lists them")
+        begins = self.get("/v1/sets", id=wanted, limit=2)["items"] if _may_be_id(wanted) else []
+        if len(begins) > 1:
+            said = f"several sets have ids that begin with {wanted}"
+            raise Answered(404, said, "give more of the id")
+        if begins:
+            return begins[0]
+        raise Answered(404, f"there is no set {wanted!a}", "`orchestrator status` lists them")
 
     def batches(self, set_id: str) -> Iterator[Any]:
         """Yield the batches of a set."""
@@ -185,6 +197,10 @@ class Client:
                 return Unreachable(
                     f"lost the daemon at {self._path} ({error}); see whether it is still running"
                 )
+
+
+def _may_be_id(wanted: str) -> bool:
+    return ID_BEGINS_MIN <= len(wanted) <= ID_LENGTH and ID_LETTERS.issuperset(wanted)
 
 
 def _declined(status: int, told: bytes) -> Answered:

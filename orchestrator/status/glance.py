@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from orchestrator.domain.batches import Usage
 from orchestrator.status.board import Board, Project
 from orchestrator.status.figures import dollars, seconds_between
 from orchestrator.status.sums import Sums
@@ -74,6 +75,9 @@ def queues(board: Board) -> Queues:
 def _totals(board: Board, now: datetime) -> TotalsView:
     sums = board.sums
     oldest = sums.oldest_job
+    used = [model for model, usage in sums.used.items() if usage != Usage()]
+    unpriced = sorted(model for model in used if board.cost(model, Usage()) is None)
+    known = bool(board.money.ever) or not unpriced or len(unpriced) < len(used)
     return TotalsView(
         sets=sums.sets,
         batches=sums.batches,
@@ -82,8 +86,9 @@ def _totals(board: Board, now: datetime) -> TotalsView:
         failed=sums.failed,
         open=sums.open,
         oldest_job_age_seconds=None if oldest is None else seconds_between(oldest, now),
-        spent_today=dollars(board.money.today),
-        spent=dollars(board.money.ever),
+        spent_today=dollars(board.money.today) if known else None,
+        spent=dollars(board.money.ever) if known else None,
+        unpriced=unpriced,
         incidents=sum(board.incidents.values()),
     )
 

@@ -43,12 +43,13 @@ class Query(BaseModel):
 
 
 class SetsQuery(Query):
-    """Which sets: by state (either word, may be repeated) and by exact name."""
+    """Which sets: by state (either word, may be repeated), exact name, or beginning of the id."""
 
     state: list[Annotated[str, Field(json_schema_extra={"enum": list(SHOWN)})]] = Field(
         default=[], max_length=len(SHOWN)
     )
     name: str | None = Field(default=None, max_length=255)
+    id: str | None = Field(default=None, pattern=r"^[a-z2-7]{1,10}$")
     after: str | None = Field(default=None, pattern=r"^[0-9]{1,18}-[a-z2-7]{10}$")
     limit: Limit = 100
 

@@ -31,6 +31,7 @@ Cost: TypeAlias = Callable[[str, Usage], int | None]
 """What an amount of tokens costs with a model, in micro-dollars; None if nobody knows the price."""
 
 
+NOTHING = Usage()
 DISPLAYED: dict[str, Display] = {
     "received": "reading",
     "indexed": "queued",
@@ -97,8 +98,10 @@ def display(value: RequestSet, flags: Flags) -> Display:
     return DISPLAYED[value.state]
 
 
-def set_view(of: SetFold, cost: Cost, ends: datetime | None, now: datetime) -> SetView:
-    """Show a set; `ends` is when it is expected to be finished."""
+def set_view(
+    of: SetFold, cost: Cost, ends: datetime | None, now: datetime, taught: Usage = NOTHING
+) -> SetView:
+    """Show a set; `ends` is when it is expected to be finished, `taught` what its model used."""
     info = of.value.info
     answered, failed = outcome(of)
     spent = cost(info.model, of.usage)
@@ -126,7 +129,7 @@ def set_view(of: SetFold, cost: Cost, ends: datetime | None, now: datetime) -> S
         tokens=info.tokens,
         usage=usage_view(of.usage),
         cost=dollars(spent),
-        cost_estimate=dollars(_estimate(of, cost, spent, answered)),
+        cost_estimate=dollars(_estimate(of, cost, spent, answered, taught)),
         run=info.run,
         answered_from=info.answered_from,
         outbox=info.outbox or None,
@@ -185,14 +188,19 @@ def _reason(of: SetFold) -> tuple[str | None, str | None]:
     return why, remedy or "see to the reason, then release the set"
 
 
-def _estimate(of: SetFold, cost: Cost, spent: int | None, answered: int) -> int | None:
-    """Extrapolate from what was answered; before that, the price of the estimated input."""
+def _estimate(
+    of: SetFold, cost: Cost, spent: int | None, answered: int, taught: Usage
+) -> int | None:
+    """Extrapolate from what was answered; before that, from what the model's answers were like."""
     info = of.value.info
     if not is_open(of.value):
         return spent
     if spent is not None and answered > 0:
         return spent * (info.requests - info.flawed) // answered
-    return cost(info.model, Usage(prompt=info.tokens))
+    answers = 0 if info.kind == "embed" else info.tokens  # as long as the prompts, till we know
+    if taught.prompt:
+        answers = info.tokens * (taught.candidates + taught.thoughts) // taught.prompt
+    return cost(info.model, Usage(prompt=info.tokens, candidates=answers))
 
 
 def expected_end(

@@ -1,11 +1,11 @@
 """The sums over all sets and live batches, made once for each change and not for each reader."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.domain.batches import Batch, Submitted, Submitting
+from orchestrator.domain.batches import Batch, Submitted, Submitting, Usage
 from orchestrator.domain.ids import ProjectName
 from orchestrator.status.batches_shown import is_doubtful
 from orchestrator.status.sets_shown import SetFold, display, outcome
@@ -19,7 +19,8 @@ class Sums:
     """What there is. Requests are those of accepted sets that are open; batches those that live.
 
     `sets` counts by what is shown, `set_states` by the machine's word; `undelivered` sets run
-    and have no live batch. `unsent` counts planned batches by mode.
+    and have no live batch. `unsent` counts planned batches by mode. `used` are the tokens that were
+    counted for each model's answers.
     """
 
     sets: SetCounts
@@ -38,6 +39,7 @@ class Sums:
     oldest_doubt: datetime | None
     jobs: Counter[ProjectName]
     tokens: Counter[tuple[ProjectName, str]]
+    used: Mapping[str, Usage]
 
     @property
     def batches(self) -> BatchCounts:
@@ -62,6 +64,10 @@ def sum_up(folds: Iterable[SetFold], live: Iterable[Batch]) -> Sums:
     tokens: Counter[tuple[ProjectName, str]] = Counter()
     for job in jobs:
         tokens[job.part.project, job.part.model] += job.part.tokens
+    used: dict[str, Usage] = {}
+    for of in sets:
+        model = of.value.info.model
+        used[model] = used.get(model, Usage()) + of.usage
     return Sums(
         sets=SetCounts(**shown),
         set_states=Counter(of.value.state for of in sets),
@@ -81,6 +87,7 @@ def sum_up(folds: Iterable[SetFold], live: Iterable[Batch]) -> Sums:
         oldest_doubt=min((batch.intended_at for batch in doubtful), default=None),
         jobs=Counter(job.part.project for job in jobs),
         tokens=tokens,
+        used=used,
     )
 
 

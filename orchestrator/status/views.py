@@ -137,7 +137,11 @@ class ReadingView(View):
 
 
 class TotalsView(View):
-    """Sums over the sets that are still open, and the money that was spent."""
+    """Sums over the sets that are still open, and the money that was spent.
+
+    What models without a price used is in no sum: `unpriced` names them. `spent` is null when
+    nothing that was used has a price.
+    """
 
     sets: SetCounts
     batches: BatchCounts
@@ -148,6 +152,7 @@ class TotalsView(View):
     oldest_job_age_seconds: Count | None
     spent_today: Money | None
     spent: Money | None
+    unpriced: list[str]
     incidents: Count
 
 
@@ -168,7 +173,8 @@ class SetView(View):
 
     `display` is what a person wants to know; `state` is the machine's. `reason` says why it is
     held, rejected or cancelled, and `remedy` what to do then. `cost` is what it cost so far,
-    `cost_estimate` what it will have cost; both are null without a price for the model.
+    `cost_estimate` what it will have cost, prompts and answers; both are null without a price for
+    the model. `outbox` is the folder of its results, which two sets of one name never share.
     `oldest_job_age_seconds` compares with the provider's target of 24 hours.
     """
 

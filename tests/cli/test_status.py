@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.cli import screen
+from orchestrator.cli import screen, tables
 from orchestrator.cli.status import lines
 
 NOW = datetime(2026, 1, 2, 6, 0, tzinfo=UTC)
@@ -136,6 +136,128 @@ def test_a_set_is_found_by_name_or_id(call, daemon, shown):
     assert "there is no set 'nothing'; `orchestrator status` lists them" in missing.err
 
 
+def test_the_beginning_of_an_id_is_enough(call, daemon, shown):
+    """What the column ID shows can be typed; where it fits several sets that is said."""
+    daemon.sets = [shown.a_set("a", id="abcdefghij"), shown.a_set("b", id="abczzzzzzz")]
+
+    found = call("pause", "abcd")
+    several, too_short = call("pause", "abc"), call("pause", "ab")
+
+    assert daemon.orders == [("/v1/sets/abcdefghij:pause", None)]
+    assert found.out == "a (abcdefghij): pause is done\n"
+    assert "several sets have ids that begin with abc; give more" in several.err
+    assert "there is no set 'ab'" in too_short.err
+
+
+def test_a_name_comes_before_the_beginning_of_an_id(call, daemon, shown):
+    """A set that is called like another's id is still the one that is meant."""
+    daemon.sets = [shown.a_set("a", id="abcdefghij"), shown.a_set("abcd", id="zzzzzzzzzz")]
+
+    call("pause", "abcd")
+
+    assert daemon.orders == [("/v1/sets/zzzzzzzzzz:pause", None)]
+
+
+def test_sets_of_one_name_are_told_apart(shown):
+    """Each line has an id that only it begins with, and the folder of its results."""
+    views = [
+        shown.a_set("prompts", id="abcdexxxxx", outbox="prompts-2"),
+        shown.a_set("prompts", id="abcdezzzzz", outbox="prompts"),
+    ]
+
+    rows = tables.set_rows(views, NOW)
+
+    assert [row[:2] for row in rows] == [
+        ("abcdex", "prompts → prompts-2"),
+        ("abcdez", "prompts"),
+    ]
+    assert tables.short_ids(["abcdefghij"]) == ["abcd"]
+
+
+def test_of_several_open_sets_of_a_name_none_is_guessed(call, daemon, shown):
+    """An order for one of them asks for its id; with it the order is carried out."""
+    daemon.sets = [shown.a_set("prompts", id="a" * 10), shown.a_set("prompts", id="b" * 10)]
+
+    unclear, clear = call("cancel", "prompts"), call("cancel", "bbbb")
+
+    assert unclear.code == os.EX_USAGE
+    assert "2 open sets have this name: aaaaaaaaaa (running), bbbbbbbbbb (running)" in unclear.err
+    assert daemon.orders == [("/v1/sets/bbbbbbbbbb:cancel", None)]
+    assert clear.out == "prompts (bbbbbbbbbb): cancel is done\n"
+
+
+@pytest.mark.parametrize(("verb", "meant"), [("pause", "b"), ("retry", "a")])
+def test_of_sets_of_one_name_the_one_that_fits_is_meant(call, daemon, shown, verb, meant):
+    """What is open is paused, what was finished last is retried; the answer says which it was."""
+    daemon.sets = [
+        shown.a_set("nightly", id="a" * 10, state="delivered", display="delivered",
+                    finished_at="2026-01-02T05:00:00Z"),
+        shown.a_set("nightly", id="b" * 10),
+    ]  # fmt: skip
+
+    ended = call(verb, "nightly")
+
+    assert daemon.orders == [(f"/v1/sets/{meant * 10}:{verb}", None)]
+    assert ended.out == f"nightly ({meant * 10}): {verb} is done\n"
+
+
+def test_costs_and_tokens_are_shown_side_by_side(shown):
+    """Tokens stay when there is a price; what is only expected is marked, and little is not 0."""
+    used = USED | {"prompt_tokens": 100, "candidate_tokens": 30, "thought_tokens": 5}
+    views = [
+        shown.a_set("fresh", cost="0.000000", cost_estimate="0.000064", tokens=40),
+        shown.a_set("half", cost="0.510000", cost_estimate="1.530000", usage=used),
+        shown.a_set("unpriced", usage=used),
+    ]
+
+    found = [(tables.tokens(view), tables.cost(view)) for view in views]
+
+    assert found == [("~40", "$0.00 of ~$0.000064"), ("135", "$0.51 of ~$1.53"), ("135", "-")]
+
+
+@pytest.mark.parametrize(
+    ("spent", "unpriced", "said"),
+    [
+        ("1.500000", [], "spent today $1.50"),
+        (None, ["own"], "spent today unknown: no price is set"),
+        ("1.500000", ["own"], "spent today $1.50 without own: no price is set"),
+    ],
+)
+def test_the_headline_agrees_with_the_wire(shown, spent, unpriced, said):
+    """Where nobody knows a price the headline does not say that nothing was spent."""
+    status = shown.a_status()
+    status["totals"] |= {"spent_today": spent, "unpriced": unpriced}
+
+    assert tables.headlines(status)[0].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "status"),
+    [
+        (["status", "nope"], os.EX_NOINPUT, 404),
+        (["status", "--nonsense"], os.EX_USAGE, None),
+        (["check", "/not/there.jsonl"], os.EX_NOINPUT, None),
+    ],
+)
+def test_who_asked_for_json_gets_errors_as_json(call, daemon, command, code, status):
+    """Problem details stand on standard output, the same line as ever on standard error."""
+    daemon.sets = []
+
+    ended = call(*command, "--json")
+
+    told = json.loads(ended.out)
+    assert (ended.code, told["exit_code"], told.get("status")) == (code, code, status)
+    assert ended.err == f"orchestrator: {told['detail']}; {told['remedy']}\n"
+
+
+def test_without_a_daemon_json_says_so_too(call):
+    """A script that parses the output finds the reason in it."""
+    told = json.loads(call("status", "--json").out)
+
+    assert told["title"] == "Unavailable"
+    assert told["remedy"] == "start it with `orchestrator run`"
+
+
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry", "delete-remote"])
 def test_orders_reach_the_daemon(call, daemon, shown, verb):
     """A verb is posted for the set's id, and what was done is printed."""
@@ -172,7 +294,11 @@ def test_each_refusal_is_a_line_and_what_was_done_is_json(call, daemon, shown):
 
     assert [each["verb"] for each in both] == ["pause", "pause"]
     assert one["verb"] == "pause"
-    assert (neither.out, len(neither.err.splitlines())) == ("", 2)
+    assert [each["detail"] for each in json.loads(neither.out)] == [
+        "there is no set 'sunday'",
+        "there is no set 'saturday'",
+    ]
+    assert len(neither.err.splitlines()) == 2
 
 
 def test_who_may_order_nothing_is_told_so_once(call, daemon, shown):
@@ -305,5 +431,7 @@ def test_a_rejected_set_is_looked_for_where_it_lies(report):
 
     page = lines({"set": refused, "batches": []}, NOW)
 
+    assert any("nothing was sent" in line for line in page)
+    assert not any(line.startswith(("tokens", "cost", "model", "generation")) for line in page)
     assert any(line.split() == ["flaws:", "rejected/prompts"] for line in page)
     assert not any("outbox/" in line for line in page)

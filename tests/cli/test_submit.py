@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -57,6 +58,21 @@ def test_nothing_is_ever_overwritten(call, prompts, inbox):
 
     names = {file.name for file in inbox.iterdir()}
     assert names == {"prompts.jsonl", "prompts-2.toml", "prompts-3.jsonl", "prompts-4.jsonl"}
+
+
+def test_a_name_with_results_or_a_set_of_the_daemons_is_taken(call, prompts, inbox, daemon, shown):
+    """What is said of where the results will be is true: nobody else publishes there."""
+    (inbox.parent / "outbox" / "prompts").mkdir(parents=True)
+    daemon.sets = [
+        shown.a_set("prompts-2", outbox="prompts-2"),
+        shown.a_set("prompts-3", state="rejected", display="rejected", outbox="prompts-3"),
+    ]
+
+    ended = call("submit", prompts)
+
+    assert [file.name for file in inbox.iterdir()] == ["prompts-3.jsonl"]
+    assert ended.out.startswith("prompts-3: dropped; results will be in ")
+    assert ended.out.endswith("outbox/prompts-3\n")
 
 
 def test_options_lie_there_before_the_data(prompts, inbox):
@@ -305,7 +321,9 @@ def test_the_codes_of_the_ends(shown):
 
     assert exit_code(ends["delivered"]) == 0
     assert exit_code(ends["rejected"]) == 65
-    assert outcome(ends["delivered"], Path("/out")).endswith("; /out/a")
-    again = outcome(ends["delivered"] | {"answered_from": "vvo7f5a32n"}, Path("/out"))
+    paths = SimpleNamespace(outbox=Path("/out"), rejected=Path("/no"))
+    assert outcome(ends["delivered"], paths).endswith("; /out/a")
+    again = outcome(ends["delivered"] | {"answered_from": "vvo7f5a32n"}, paths)
     assert "the answers of vvo7f5a32n, not paid again" in again
-    assert "\n" not in outcome(ends["rejected"], Path("/out"))
+    assert outcome(ends["rejected"], paths).endswith("; see /no/a")
+    assert "\n" not in outcome(ends["rejected"], paths)

@@ -162,7 +162,8 @@ def test_variables_named_exist():
 
 def test_every_exit_code_is_explained(errors):
     """Each exit code of a command has a line in the catalogue."""
-    numbers = {value for name, value in vars(failure).items() if name.isupper()}
+    known = vars(failure).items()
+    numbers = {value for name, value in known if name.isupper() and isinstance(value, int)}
 
     assert [number for number in sorted(numbers) if f"\n| {number} |" not in errors] == []
     assert os.EX_CONFIG in numbers

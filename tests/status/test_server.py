@@ -74,6 +74,21 @@ async def test_the_status_tells_what_is_done_what_is_needed_and_what_is_wrong(wo
     assert (batch["job"], batch["job_state"], batch["age_seconds"]) == ("batches/j1", "running", 90)
 
 
+async def test_what_nobody_knows_the_price_of_is_not_called_free(world, asking, make):
+    """While nothing that was used has a price, what was spent is null; the model is named."""
+    spent = []
+    for number, model in ((1, "own"), (2, "gemini-flash")):
+        of = make.info(number, model=model)
+        _, (batch,) = await world.run(of, make.part(of))
+        job = await world.submit(batch, f"batches/j{number}")
+        await world.collect(job, Tally(answered=3), Usage(prompt=9))
+        await world.room.feed.refresh()
+        totals = (await ask(asking, "/v1/status"))["totals"]
+        spent.append((totals["spent_today"], totals["spent"], totals["unpriced"]))
+
+    assert spent == [(None, None, ["own"]), ("0.000000", "0.000000", ["own"])]
+
+
 async def test_sets_come_newest_first_page_by_page(world, asking, make):
     """Pages neither repeat nor miss a set, and each cursor leads on from the one before."""
     for number in range(7):
@@ -103,11 +118,22 @@ async def test_sets_are_filtered_by_either_word_and_by_name(world, asking, make)
     assert await names("state=running&state=reading") == ["set-2", "set-1"]
     assert await names("name=set-1") == ["set-1"]
     assert await names("name=nobody") == []
+    assert await names(f"id={make.info(1).id[:5]}&state=running") == ["set-1"]
+    assert await names(f"id={make.info(1).id}") == ["set-1"]
 
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=501", "limit=1_0", "limit=%201", "limit=1&limit=2", "stat=x", "after=x"],
+    [
+        "id=A",
+        "limit=0",
+        "limit=501",
+        "limit=1_0",
+        "limit=%201",
+        "limit=1&limit=2",
+        "stat=x",
+        "after=x",
+    ],
 )
 async def test_a_parameter_that_cannot_be_meant_is_refused(asking, query):
     """A misspelt filter is an error with the known names, never a filter that does nothing."""

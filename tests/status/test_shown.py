@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -229,10 +230,10 @@ def test_without_a_past_no_end_is_guessed(make):
 
 
 @pytest.mark.parametrize(
-    ("answered", "estimate"), [(0, "0.001000"), (3, "0.000300"), (9, "0.000100")]
+    ("answered", "estimate"), [(0, "0.002000"), (3, "0.000300"), (9, "0.000100")]
 )
 def test_the_cost_is_extrapolated_from_what_was_answered(make, answered, estimate):
-    """Before the first answer the input's price is shown; then what so many answers cost."""
+    """Before the first answer answers as long as prompts are expected; then what so many cost."""
     part = make.part(make.info(1))
     batch = Collected(
         part, None, JOB, ACCOUNT, NOW, NOW, JobState.SUCCEEDED, None, NOW,
@@ -242,6 +243,20 @@ def test_the_cost_is_extrapolated_from_what_was_answered(make, answered, estimat
     view = set_view(fold(Running(make.info(1), 1), Flags(), [batch]), make.cost, None, NOW)
 
     assert view.cost_estimate == estimate
+
+
+def test_what_a_model_has_used_before_tells_what_its_answers_will_cost(make):
+    """Thoughts may be many times the prompt: who has seen them expects them. Vectors are free."""
+    of = fold(Running(make.info(1), 1), Flags(), [])
+    embed = fold(Running(replace(make.info(1), kind="embed"), 1), Flags(), [])
+    taught = Usage(prompt=10, candidates=20, thoughts=50)
+
+    guessed = [
+        set_view(of, make.cost, None, NOW, taught).cost_estimate,
+        set_view(embed, make.cost, None, NOW).cost_estimate,
+    ]
+
+    assert guessed == ["0.008000", "0.001000"]
 
 
 def test_a_model_without_a_price_has_no_cost(make):
