@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator.domain.ids import ProjectName
+from orchestrator.domain.moments import written
 from orchestrator.domain.policy import RetryPolicy, backoff
 from orchestrator.ports import Blocked, Clock
 from orchestrator.store import notices, projects
@@ -59,7 +60,7 @@ class Gate:
         if before is not None and before.error.why == blocked.why:
             return
         now = self.clock.now()
-        body = {"event": "blocked", "at": now.isoformat(), "project": self.name}
+        body = {"event": "blocked", "at": written(now), "project": self.name}
         body |= {"why": blocked.why, "remedy": blocked.remedy}
 
         def journal(tx: Tx) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from orchestrator.domain.batches import BatchEdge, Planned, Submitting
+from orchestrator.domain.moments import written
 from orchestrator.domain.request_sets import (
     Cancelled,
     Delivered,
@@ -119,7 +120,7 @@ def announce(tx: Tx, now: datetime, ended: Over) -> None:
     """Journal the notice of a set that is over, in the transaction that ends it."""
     body: dict[str, object] = {
         "event": ANNOUNCED[ended.state],
-        "at": now.isoformat(),
+        "at": written(now),
         "set": ended.info.id,
         "name": ended.info.name,
     }

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from orchestrator.domain.batches import drop, intend
+from orchestrator.domain.moments import written
 from orchestrator.domain.request_sets import Indexed, Received, Totals, index, reject, reuse, start
 from orchestrator.store import batches, incidents, lives, notices, request_sets
 from orchestrator.store.database import InlineDatabase, Tx
@@ -118,7 +119,7 @@ async def test_the_end_of_a_set_is_announced_with_it(journal: Journal) -> None:
     assert (notice.kind, notice.set_id) == ("failed", INFO.id)
     assert json.loads(notice.body) == {
         "event": "failed",
-        "at": NOW.isoformat(),
+        "at": written(NOW),
         "set": INFO.id,
         "name": "letters",
         "why": "too many flaws",
@@ -138,7 +139,7 @@ async def test_a_delivery_is_announced_with_its_numbers(journal: Journal) -> Non
     assert notice.kind == "delivered"
     assert json.loads(notice.body) == {
         "event": "delivered",
-        "at": NOW.isoformat(),
+        "at": written(NOW),
         "set": INFO.id,
         "name": "letters",
         "answered": 990,

@@ -1,0 +1,8 @@
+"""Moments as they are written for others: RFC 3339 in UTC, with a Z."""
+
+from datetime import UTC, datetime
+
+
+def written(moment: datetime) -> str:
+    """Write a moment as `2026-03-01T12:00:00Z`, with microseconds where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
