@@ -5,7 +5,7 @@ was written before by the same join is recognised by where it points, so a join 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -96,6 +96,9 @@ class Places:
 
     def of(self, ordinals: Int64s) -> Int64s:
         """Return the place of each ordinal, -1 for what is not in the batch."""
+        if len(self.runs) == 1:
+            low, high = self.runs[0].tolist()
+            return np.where((ordinals >= low) & (ordinals < high), ordinals - low, -1)
         lows, highs = self.runs[:, 0].astype(np.int64), self.runs[:, 1].astype(np.int64)
         before = (highs - lows).cumsum() - (highs - lows)
         rows = np.searchsorted(lows, ordinals, side="right") - 1
@@ -123,12 +126,11 @@ class Counting:
         self.lines += len(found)
         self.malformed += int((found["code"] < RESPONSE).sum())
         self.foreign += int(((places < 0) & (found["ordinal"] != NO_KEY)).sum())
-        mine = found[places >= 0]
-        places = places[places >= 0]
+        found, places = found[places >= 0], places[places >= 0]
         fresh = _first_of_each(places) & ~self._seen[places]
         self.doubled += int((~fresh).sum())
         self._seen[places[fresh]] = True
-        first: Found = mine[fresh]
+        first: Found = found[fresh]
         return first
 
     def missing(self) -> Bools:
@@ -170,26 +172,31 @@ class Settling:
         ordinals, codes = found["ordinal"], found["code"]
         where = (np.uint64(self.terms.serial) << np.uint64(OFFSET_BITS)) | found["offset"]
         settled = self.states[ordinals] & LOW
+        if (codes == RESPONSE).all() and (settled == Settled.OPEN).all():  # mostly that is all
+            self._point(found, where)
+            self.fates[self.places.of(ordinals)] = self.terms.state(Settled.RESPONSE)
+            self.tally = replace(self.tally, answered=self.tally.answered + len(found))
+            return
         is_open = (settled == Settled.OPEN) | (settled == Settled.RETRYABLE)
         self._count_twice_settled(ordinals[~is_open], where[~is_open])
         again = np.isin(codes, list(self.terms.retryable)) & (codes > RESPONSE)
         self._tally(codes, again)
         mine = is_open & ((codes == RESPONSE) | ~self._was_tried(ordinals))
-        if not mine.all():
-            found, codes, where = found[mine], codes[mine], where[mine]
-            ordinals, settled, again = ordinals[mine], settled[mine], again[mine]
+        found, codes, where = found[mine], codes[mine], where[mine]
+        ordinals, settled, again = ordinals[mine], settled[mine], again[mine]
         fates = np.where(codes == RESPONSE, self.terms.state(Settled.RESPONSE), 0)
         lasting = (codes != RESPONSE) & ~(again & (not self.terms.last))
         fates[lasting] = self.terms.state(Settled.ERROR)
         fates[again & ~lasting] = self.terms.state(Settled.RETRYABLE)
         told = codes != RESPONSE
         told &= (settled == Settled.RETRYABLE) | (codes < RESPONSE) | (again & self.terms.last)
-        plain = ~told
-        rows = np.empty(int(plain.sum()), ANSWER)
-        rows["where"], rows["length"] = where[plain], found["length"][plain]
-        self.answers[ordinals[plain]] = rows
+        self._point(found[~told], where[~told])
         self._record(found[told], where[told])
         self.fates[self.places.of(ordinals)] = fates
+
+    def _point(self, found: Found, where: npt.NDArray[np.uint64]) -> None:
+        ordinals = found["ordinal"]
+        self.answers["where"][ordinals], self.answers["length"][ordinals] = where, found["length"]
 
     def miss(self, ordinals: Int64s) -> None:
         """Settle or give back what no line answered."""

@@ -25,8 +25,8 @@ from orchestrator.spool.answer_files import ANSWERS_MODE
 from orchestrator.spool.index_files import IndexFiles
 from orchestrator.spool.plan import read_runs
 
-STEP = 1 << 18
-RANGE_BYTES = 32 << 20  # what one call reads
+STEP = 1 << 20
+RANGE_BYTES = 16 << 20  # what one call reads
 ROWS = 1 << 16  # findings settled in one go
 SHOWN_BYTES = 1 << 12  # of an overlong line, at each end
 
@@ -78,24 +78,28 @@ def scan_range(
 
 
 def _is_unreadable(found: Found) -> bool:
-    return bool(np.isin(found["code"], (NOT_JSON, NOT_UTF8)).any())
+    codes = found["code"]
+    return bool(((codes == NOT_JSON) | (codes == NOT_UTF8)).any())
 
 
 def _readings(answers: int, span: tuple[int, int], line_bytes_max: int) -> Iterator[Reading]:
     """Yield what the lines are."""
-    for at, size in _whole_lines(answers, span):
+    for at, size in _whole_lines(answers, span, min(STEP, line_bytes_max)):
         if size > line_bytes_max:
             yield Reading(_too_long(answers, at, size), Usage())
         else:
             yield read_lines(_read(answers, at, size), at)
 
 
-def _whole_lines(answers: int, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Yield (offset, size) of whole lines that begin in the span: many short ones or one long."""
+def _whole_lines(answers: int, span: tuple[int, int], step: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, size) of whole lines that begin in the span.
+
+    That are many short ones, of up to `step` bytes, or a long one.
+    """
     start, end = span
     at = _after_newline(answers, start - 1) if start else 0
     while at < end:
-        data = os.pread(answers, STEP, at)
+        data = os.pread(answers, step, at)
         if not data:
             return
         size = data.rfind(b"\n") + 1

@@ -1,34 +1,61 @@
 """Many small spans of a file, read with as few reads as their order allows."""
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, repeat
 from typing import TypeAlias
 
 import numpy as np
 
 from orchestrator.domain.planning import Int64s
 
-ReadAt: TypeAlias = Callable[[int, int], bytes]  # (offset, size)
+EXTENT_BYTES_MAX = 1 << 20
+VIEWED_BYTES = 1 << 10  # spans as long as that are shown where they were read, not copied
 
-EXTENT_BYTES_MAX = 1 << 19
+Span: TypeAlias = bytes | memoryview
 
 
-def read_spans(read: ReadAt, starts: Int64s, lengths: Int64s, gap_max: int) -> list[bytes]:
-    """Return the bytes of each span; neighbours at most `gap_max` bytes apart are read at once."""
+def read_spans(file: int, starts: Int64s, lengths: Int64s, gap_max: int) -> Sequence[Span]:
+    """Return the bytes of each span; neighbours at most `gap_max` bytes apart are read at once.
+
+    Raises EOFError when the file ends before a span does.
+    """
     ends = starts + lengths
     gaps = starts[1:] - ends[:-1]
     apart = (gaps < 0) | (gaps > gap_max)
-    if 2 * int(apart.sum()) > len(starts):  # scattered: a read each
-        return list(map(read, starts.tolist(), lengths.tolist()))
-    found: list[bytes] = []
-    bounds = [0, *(np.flatnonzero(apart) + 1).tolist(), len(starts)]
+    if 2 * int(apart.sum()) > len(starts):
+        return _scattered(file, starts.tolist(), lengths.tolist())
+    found: list[Span] = []
+    bounds = [0, *(apart.nonzero()[0] + 1).tolist(), len(starts)]
     for first, last in pairwise(bounds):
         for begin, end in _bounded(starts, ends, first, last):
             base = int(starts[begin])
-            data = read(base, int(ends[end - 1]) - base)
+            size = int(ends[end - 1]) - base
+            data: Span = read_exactly(file, base, size)
+            if size > VIEWED_BYTES * (end - begin):
+                data = memoryview(data)
             opens, closes = (starts[begin:end] - base).tolist(), (ends[begin:end] - base).tolist()
             found += [data[at:stop] for at, stop in zip(opens, closes, strict=True)]
     return found
+
+
+def _scattered(file: int, starts: list[int], lengths: list[int]) -> Sequence[Span]:
+    """Read each span for itself, with nothing around the system calls."""
+    found = list(map(os.pread, repeat(file), lengths, starts))
+    if list(map(len, found)) == lengths:
+        return found
+    return list(map(read_exactly, repeat(file), starts, lengths))
+
+
+def read_exactly(file: int, offset: int, size: int) -> bytes:
+    """Read at an offset; raises EOFError when the file ends before."""
+    data = os.pread(file, size, offset)
+    while len(data) < size:
+        more = os.pread(file, size - len(data), offset + len(data))
+        if not more:
+            raise EOFError(f"{size} bytes at {offset} are no longer there")
+        data += more
+    return data
 
 
 def split_by_bytes(sizes: Int64s, bytes_max: int, count_max: int) -> Iterator[tuple[int, int]]:

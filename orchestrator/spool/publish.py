@@ -26,6 +26,7 @@ SUMMARY = "summary.json"
 FOLDER_MODE = 0o755
 FILE_MODE = 0o644
 READ_BYTES = 1 << 18
+DENSE_BYTES = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,22 @@ class Digest:
             while data := file.read(min(READ_BYTES, end - self._size)):
                 self._whole.update(data)
                 self._size += len(data)
-                # Several times as fast as counting in the bytes, where lines are short.
-                self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+                self._lines += _newlines(data)
 
     def told(self) -> Published:
         """Return what `summary.json` tells about what was read."""
         return Published(self._size, self._whole.hexdigest(), self._lines)
+
+
+def _newlines(data: bytes) -> int:
+    """Count lines: byte by byte where they are short, from one end to the next elsewhere."""
+    at = data.find(b"\n", 0, DENSE_BYTES)
+    if at >= 0:
+        return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+    found = 0
+    while (at := data.find(b"\n", at + 1)) >= 0:
+        found += 1
+    return found
 
 
 def digest(path: Path) -> Published:

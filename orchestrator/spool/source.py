@@ -17,8 +17,10 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from orchestrator.domain.layout import ANSWER, LINE, SIDE
+from orchestrator.domain.planning import Int64s
 from orchestrator.ports import SourceChanged
 from orchestrator.spool import atomic
+from orchestrator.spool.extents import Span, read_spans
 
 Rows: TypeAlias = NDArray[np.void]
 
@@ -37,6 +39,7 @@ WARNINGS = "warnings.jsonl"
 SIDE_FILE = "side.jsonl"
 BLOCKS = "blocks.idx"
 INDEX = "index.json"
+_SHORTER = "{} is shorter than it was when it was claimed"
 
 
 class Source:
@@ -59,6 +62,13 @@ class Source:
     def read(self, offset: int, size: int) -> bytes:
         """Read exactly `size` bytes; raises SourceChanged if they are no longer there."""
         return _read(self._file, offset, size, self.path)
+
+    def spans(self, starts: Int64s, lengths: Int64s, gap_max: int) -> Sequence[Span]:
+        """Read many spans, neighbours at once if at most `gap_max` apart; raises SourceChanged."""
+        try:
+            return read_spans(self._file, starts, lengths, gap_max)
+        except EOFError as error:
+            raise SourceChanged(_SHORTER.format(self.path)) from error
 
     def read_side(self, offset: int, size: int) -> bytes:
         """Read exactly `size` bytes of the side file, where rewritten requests lie."""
@@ -178,6 +188,6 @@ def _read(file: int, offset: int, size: int, path: Path) -> bytes:
     while len(data) < size:
         more = os.pread(file, size - len(data), offset + len(data))
         if not more:
-            raise SourceChanged(f"{path} is shorter than it was when it was claimed")
+            raise SourceChanged(_SHORTER.format(path))
         data += more
     return data

@@ -264,7 +264,7 @@ async def test_each_line_is_read_once_however_the_ranges_are_cut(
     """A line belongs to the range in which it begins, wherever the ranges end."""
     root = tmp_path_factory.mktemp("ranges")
     token = IdempotencyKey("orc1-abcde-abcdefghij-1-abcdefghij")
-    lengths = [*fillers, 300_000, *fillers, 10]
+    lengths = [*fillers, answers.STEP + 1000, *fillers, 10]
     frame = b'{"response":{"t":"%b"},"key":"%d"}\n'
     data = b"".join(frame % (b"x" * size, n) for n, size in enumerate(lengths))
     answer_files.sink(root, token).append(data)
@@ -272,7 +272,7 @@ async def test_each_line_is_read_once_however_the_ranges_are_cut(
     bounds = sorted({0, len(data), *(int(cut * len(data)) for cut in cuts)})
 
     for number, span in enumerate(pairwise(bounds)):
-        assert not answers.scan_range(root, token, number, span, 1 << 20).broken
+        assert not answers.scan_range(root, token, number, span, 1 << 22).broken
 
     found = [
         np.fromfile(root / "answers" / f".{token}.found-{number}", FOUND)
@@ -300,7 +300,7 @@ async def test_an_overlong_answer_is_an_error_of_its_request(tmp_path: Path) -> 
     work = sets.opened(tmp_path / "work", line_bytes_max=1000)
     (plan,) = await work.plan(FOLDER, sets.order())
     batch = sets.part(plan)
-    long = b'{"response":{"t":"%b"},"key":"1"}\n' % (b"x" * 1_000_000)
+    long = b'{"response":{"t":"%b"},"key":"1"}\n' % (b"x" * answers.STEP)
     await sets.collected(work, batch, long + sets.answered(0))
 
     report = await work.join(FOLDER, sets.join_order(batch))
