@@ -25,6 +25,7 @@ from orchestrator.spool.meta import Meta, claimed_meta, load_meta, save_meta
 
 DROPPED_FOLDER = "drop"
 REMOVING = ".removing-"
+UNBORN = f".{source.META}{atomic.TEMPORARY}"
 REQUESTS = b"requests"
 BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 
@@ -111,6 +112,13 @@ def discard(work: Path, name: str) -> None:
     atomic.remove_tree(gone)
 
 
+def drop_unborn(folder: Path) -> None:
+    """Remove what a claim left that died before its meta.json was there: nothing of a drop."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if {entry.name for entry in folder.iterdir()} <= {UNBORN}:
+            atomic.remove_tree(folder)
+
+
 def disk_bytes(folder: Path) -> int:
     """Return how many bytes of disk everything in a folder takes; 0 when it is not there."""
     blocks = 0
@@ -178,9 +186,13 @@ def _move(path: Path, target: Path) -> bool:
 
 
 def _end_the_move(path: Path, target: Path) -> None:
-    """Take away the name in the inbox, if power was cut when both names were on disk."""
+    """Take away the name in the inbox, if power was cut when both names were on disk.
+
+    With a third name it may be somebody's who dropped it once more: it is left.
+    """
     with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(path.lstat(), target.lstat()):
+        left = path.lstat()
+        if os.path.samestat(left, target.lstat()) and left.st_nlink == 2:
             atomic.unlink(path)
 
 

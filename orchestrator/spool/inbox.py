@@ -21,6 +21,7 @@ from orchestrator.spool import atomic, source
 from orchestrator.spool.claim import (
     REMOVING,
     Wanted,
+    drop_unborn,
     has_drop,
     secure,
     take,
@@ -166,7 +167,10 @@ class FolderInbox:
             return None
         try:
             facts = (folder / source.META).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except NotADirectoryError:
+            return None
+        except FileNotFoundError:
+            await call(self._workers, drop_unborn, folder)
             return None
         stamp = facts.st_mtime_ns, facts.st_ino
         known = self._claims.get(name)

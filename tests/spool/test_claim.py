@@ -15,7 +15,7 @@ from orchestrator.spool.atomic import Moment, observed
 from orchestrator.spool.claim import Wanted, discard, disk_bytes, secure, take
 from orchestrator.spool.drops import look
 from orchestrator.spool.meta import Meta
-from tests.spool.worlds import lines
+from tests.spool.worlds import World, lines
 
 TEXT = lines("a", "b")
 SHM = Path("/dev/shm")
@@ -141,6 +141,17 @@ def test_a_move_that_a_power_cut_left_half_done_is_ended(inbox: Path, work: Path
     assert (folder / "input").read_text() == TEXT
 
 
+def test_a_drop_that_has_a_third_name_is_left(inbox: Path, work: Path) -> None:
+    """Who links the same file in once more has dropped it once more."""
+    drop(inbox)
+    os.link(inbox / "a.jsonl", inbox.parent / "kept")
+    folder = taken(inbox, work, wanted(inbox))
+    os.link(inbox.parent / "kept", inbox / "a.jsonl")
+
+    assert secured(inbox, work, folder).claimed
+    assert (inbox / "a.jsonl").exists()
+
+
 def test_a_move_is_ended_by_who_takes_the_drop_again(inbox: Path, work: Path) -> None:
     """A claim that died right after its move, seen once more in the inbox, goes on where it was."""
     one = drop(inbox)
@@ -264,6 +275,26 @@ def test_a_folder_cannot_come_from_another_file_system(elsewhere: Path, work: Pa
     with pytest.raises(OSError, match="must lie on one file system"):
         take(elsewhere, work, one)
     assert (elsewhere / "set" / "requests.jsonl").read_text() == TEXT
+
+
+@pytest.mark.parametrize("last", ["mkdir", "write", "fsync"])
+async def test_a_claim_that_died_unborn_leaves_nothing(tmp_path: Path, last: str) -> None:
+    """Whose drop is taken back meanwhile, its folder without a meta.json goes at the next look."""
+    world = World(tmp_path)
+    path = world.drop("a.jsonl", TEXT)
+    (seen,) = await world.settled()
+    name = "meta.json" if last != "mkdir" else wanted(world.inbox_path).folder
+    with happening(("after", last, name), fail(errno.EIO)), pytest.raises(OSError, match="Input"):
+        await world.claim(seen)
+    path.unlink()
+    (world.work / "a-note").write_text("somebody's")
+    (world.work / "kept").mkdir()
+    (world.work / "kept" / "something").write_text("somebody's")
+
+    world.restart()
+    assert await world.claims() == []
+
+    assert {one.name for one in world.work.iterdir()} == {"a-note", "kept"}
 
 
 def test_a_set_s_folder_goes_at_once(inbox: Path, work: Path) -> None:

@@ -206,7 +206,6 @@ async def test_a_claim_that_was_renamed_half_is_finished(tmp_path):
     folder = world.work / claim.folder
     os.link(folder / "input", world.inbox_path / "a.jsonl")
     meta = (folder / "meta.json").read_text().replace('"claimed":true', '"claimed":false')
-    facts = (world.inbox_path / "a.jsonl").stat()
     (folder / "meta.json").write_text(meta)
     world.restart()
 
@@ -214,7 +213,7 @@ async def test_a_claim_that_was_renamed_half_is_finished(tmp_path):
 
     assert [c.folder for c in claims] == [claim.folder]
     assert (folder / "input").read_text() == TEXT
-    assert (folder / "input").stat().st_ino != facts.st_ino, "a second name: copied, not trusted"
+    assert list(world.inbox_path.iterdir()) == []
 
 
 async def test_a_claim_cut_short_by_a_power_cut_is_refused(tmp_path):
