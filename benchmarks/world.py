@@ -43,6 +43,7 @@ base_url = "{url}"
 inline_max_bytes = 100
 max_requests_per_batch = {requests_per_batch}
 max_active_jobs = {active_jobs}
+requests_per_minute = 1000000
 storage_max_bytes = 1000000000000
 [limits.enqueued_tokens]
 "{model}" = 1000000000000

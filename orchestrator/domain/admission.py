@@ -1,8 +1,10 @@
 """Which batches may start now: by priority, fair among equals, within what the project may hold."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from orchestrator.domain.batches import Part, Planned, Unsent
@@ -10,6 +12,7 @@ from orchestrator.domain.ids import SetId
 from orchestrator.domain.policy import Limits
 
 TokenLimit: TypeAlias = Callable[[str], int | None]
+_Rank: TypeAlias = tuple[int, int, datetime, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +72,46 @@ def admit(
     behind a giant one is not starved. A batch that does not fit holds back the later ones
     that need the same, so that small batches do not starve a large one.
     """
+    token_limit = cache(token_limit)  # there are many batches of few models
     oversized = [one.batch for one in candidates if is_oversized(one.batch.part, token_limit)]
     waiting = [one for one in candidates if not is_oversized(one.batch.part, token_limit)]
     load = replace(load, tokens=dict(load.tokens), live_of_set=dict(load.live_of_set))
     admitted: list[Unsent] = []
     walls = _Walls()
     waits_for: str | None = None
-    while waiting and not walls.jobs:
-        first = min(waiting, key=lambda one: _rank(one, load))
-        waiting.remove(first)
-        if walls.hold_back(first.batch):
+    for first in _in_turn(waiting, load):
+        if walls.hold_back(first):
             continue
-        obstacle = _obstacle(first.batch, load, limits, token_limit, walls)
-        if obstacle is not None:
-            waits_for = waits_for or obstacle
+        obstacle = _obstacle(first, load, limits, token_limit, walls)
+        if obstacle is None:
+            _spend(first, load)
+            admitted.append(first)
             continue
-        _spend(first.batch, load)
-        admitted.append(first.batch)
+        waits_for = waits_for or obstacle
+        if walls.jobs:
+            break
     return Admission(tuple(admitted), tuple(oversized), waits_for)
+
+
+def _in_turn(waiting: Sequence[Candidate], load: Load) -> Iterator[Unsent]:
+    """Yield each batch when it is the first of those that are left.
+
+    A set's rank changes only with what is admitted of it, so each set has one place in the queue.
+    """
+    of_set: dict[SetId, list[tuple[int, Candidate]]] = {}
+    for place, one in enumerate(waiting):
+        of_set.setdefault(one.batch.part.request_set, []).append((place, one))
+    queue: list[tuple[_Rank, SetId]] = []
+    for name, ranked in of_set.items():
+        ranked.sort(key=lambda one: one[1].batch.part.serial, reverse=True)
+        queue.append((_rank(*ranked[-1], load), name))
+    heapify(queue)
+    while queue:
+        _, name = heappop(queue)
+        ranked = of_set[name]
+        yield ranked.pop()[1].batch
+        if ranked:
+            heappush(queue, (_rank(*ranked[-1], load), name))
 
 
 def is_oversized(part: Part, token_limit: TokenLimit) -> bool:
@@ -95,10 +120,10 @@ def is_oversized(part: Part, token_limit: TokenLimit) -> bool:
     return limit is not None and part.tokens > limit and part.count > 1
 
 
-def _rank(candidate: Candidate, load: Load) -> tuple[int, int, datetime, int]:
+def _rank(place: int, candidate: Candidate, load: Load) -> _Rank:
     part = candidate.batch.part
     live = load.live_of_set.get(part.request_set, 0)
-    return -candidate.priority, live, candidate.received_at, part.serial
+    return -candidate.priority, live, candidate.received_at, part.serial, place
 
 
 def _needs_storage(batch: Unsent) -> bool:

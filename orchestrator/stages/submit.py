@@ -34,6 +34,7 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
+from orchestrator.stages import turn
 from orchestrator.store import jobs as job_rows, questions, queue, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
@@ -70,7 +71,7 @@ class Submit:
         limits, sending = self.project.limits(), self.project.sending
         waiting = [
             one
-            for one in await self.journal.read(queue.waiting, self.clock.now())
+            for one in await turn.waiting(self.journal, self.clock.now())
             if not sending.is_resting(one.batch.part.model, self.clock.elapsed())
         ]
         if not waiting:

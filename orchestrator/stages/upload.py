@@ -29,6 +29,7 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
+from orchestrator.stages import turn
 from orchestrator.store import questions, queue
 from orchestrator.store.journal import Journal
 
@@ -54,9 +55,11 @@ class Upload:
         """Return the batches whose file is due, in the order in which they may start."""
         if self.project.obstacle() is not None:
             return []
+        waiting = await turn.waiting(self.journal, self.clock.now())
+        if not waiting:
+            return []
         load = await self.journal.read(queue.load)
         load.jobs += self.project.others()
-        waiting = await self.journal.read(queue.waiting, self.clock.now())
         limits, token_limit = self.project.limits(), self.project.token_limit
         return [
             batch

@@ -41,6 +41,12 @@ _WAITING = Question(
     )
     .order_by(_ranked.c.serial)
 )
+_DUE_TIMES = Question(
+    select(batches.c.not_before)
+    .where(one_of(batches.c.state, "planned", "uploaded"))
+    .distinct()
+    .order_by(batches.c.not_before)
+)
 _active = one_of(batches.c.state, *AT_PROVIDER)
 _held = one_of(batches.c.state, *FILES_HELD) & (batches.c.mode == "file")
 _LOAD = Question(
@@ -54,6 +60,11 @@ _LOAD = Question(
     .where(one_of(batches.c.state, *FILES_HELD))
     .group_by(batches.c.set_id, batches.c.model)
 )
+
+
+def due_times(tx: Tx) -> list[datetime]:
+    """Return when what waits becomes due, in order: between two of them `waiting` is the same."""
+    return list(_DUE_TIMES.scalars(tx))
 
 
 def waiting(tx: Tx, now: datetime) -> list[Candidate]:

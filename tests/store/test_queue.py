@@ -95,3 +95,11 @@ async def test_the_load_is_what_is_at_the_provider(ledger: InlineDatabase) -> No
 async def test_an_idle_project_holds_nothing(ledger: InlineDatabase) -> None:
     """Without batches the load is empty."""
     assert await ledger.read(queue.load) == Load()
+
+
+async def test_it_is_known_when_what_waits_becomes_due(ledger: InlineDatabase) -> None:
+    """Between two of the times the answer stays the same, so it need not be asked again."""
+    later = replace(planned(2), not_before=NOW + timedelta(hours=1))
+    await ledger.transact(start, INFO, planned(1), planned(3), later)
+
+    assert await ledger.read(queue.due_times) == [planned(1).not_before, later.not_before]
