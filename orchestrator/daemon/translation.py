@@ -9,6 +9,7 @@ from orchestrator.daemon.money import Price, Purse
 from orchestrator.daemon.notices import Senders
 from orchestrator.daemon.project import Policies
 from orchestrator.domain.ids import IdempotencyKey
+from orchestrator.domain.request_sets import OPEN_STATES
 from orchestrator.gemini.service import Service
 from orchestrator.ports import Clock
 from orchestrator.stages.tidy import Retention
@@ -108,10 +109,9 @@ def upload_progress(room: StatusRoom) -> Callable[[str, int, int], None]:
 
 def status_line(board: Board) -> str:
     """Say in one line what goes on, for `systemctl status`."""
-    live = sum(1 for _ in board.live)
-    open_sets = sum(
-        1 for fold in board.folds if fold.value.state in ("received", "indexed", "running")
-    )
+    sums = board.sums
+    live = sum(sums.states.values())
+    open_sets = sum(sums.set_states[state] for state in OPEN_STATES)
     wrong = board.conditions
     trouble = f"; {wrong[0].message}" if wrong else ""
     return f"{board.phase}: {open_sets} sets open, {live} batches under way{trouble}"

@@ -1,6 +1,6 @@
 """The folders: what is dropped, the daemon's own work, and what is delivered."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -185,8 +185,8 @@ class Inbox(Protocol):
     async def claim(self, drop: Drop) -> Claim | None:
         """Make a drop ours, durably; None if it went away or is not complete after all."""
 
-    async def claims(self) -> Sequence[Claim]:
-        """Return all claims that lie in `work/`, whatever became of them."""
+    async def claims(self, besides: Collection[str] = ()) -> Sequence[Claim]:
+        """Return the claims that lie in `work/`, whatever became of them, `besides` these."""
 
     def wake(self) -> AsyncIterator[None]:
         """Yield whenever a scan may find something new."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.domain import request_sets as sets
 from orchestrator.domain.ids import SetId
+from orchestrator.domain.moments import written
 from orchestrator.domain.request_sets import (
     Delivered,
     Indexed,
@@ -46,8 +47,8 @@ class Deliver:
     project: Project
 
     async def find(self) -> Sequence[SetId]:
-        """Return the open sets of which no batch is live."""
-        return await self.journal.read(questions.quiet)
+        """Return the open sets that may be complete."""
+        return await self.journal.read(questions.answered)
 
     def name(self, item: SetId) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -134,7 +135,7 @@ class Deliver:
             "state": state,
             "kind": info.kind,
             "model": info.model,
-            "received_at": info.received_at.isoformat(),
+            "received_at": written(info.received_at),
             "generations": max((row.part.generation for row in rows), default=0),
             "batches": len(rows),
             "usage": [

@@ -51,6 +51,15 @@ NO_CHOICE = Choice(
     canonical="{}",
 )
 METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
+LOOK_SECONDS = 30.0  # for claims that nobody has a reason to look for
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this life knows of claims that were not carried to their end; at first: nothing."""
+
+    left_over: bool = True
+    next_look: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +87,30 @@ class Intake:
     fitting: set[tuple[str, str]] = field(default_factory=set)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     naming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    memory: Memory = field(default_factory=Memory)
 
     async def find(self) -> Sequence[Drop | Claim]:
         """Return claims that were not carried to their end, then complete drops."""
-        settled = await self.journal.read(questions.settled_folders)
-        async with self.claiming:  # a claim that is being made is nobody else's
-            lying = await self.inbox.claims()
-        open_ = [claim for claim in lying if claim.folder not in settled]
-        claims = [c for c in await self._sent_first(open_) if c.folder not in self.busy]
+        claims = await self._left_over()
         if self.room() is not None:
             return claims
         return [*claims, *await self.inbox.scan()]
+
+    async def _left_over(self) -> Sequence[Claim]:
+        """Return claims of an earlier life, and of this one if something kept them from their end.
+
+        What is being carried now is nobody else's. Without a reason they are looked for seldom.
+        """
+        memory, now = self.memory, self.clock.elapsed()
+        if not memory.left_over and now < memory.next_look:
+            return []
+        memory.left_over, memory.next_look = False, now + LOOK_SECONDS
+        settled = await self.journal.read(questions.settled_folders)
+        async with self.claiming:  # a claim that is being made is nobody else's
+            lying = await self.inbox.claims(settled)
+        claims = [c for c in await self._sent_first(lying) if c.folder not in self.busy]
+        memory.left_over |= bool(claims)
+        return claims
 
     async def _sent_first(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Let claims wait until those are registered again that were planned in an earlier life.
@@ -106,14 +128,12 @@ class Intake:
 
     async def do(self, item: Drop | Claim) -> None:
         """Carry a drop or a claim to an accepted or rejected set."""
-        claim = await self._claimed(item)
-        if claim is None or claim.folder in self.busy:
-            return
-        self.busy.add(claim.folder)
+        over = False
         try:
-            await self._carry(claim)
+            claim = await self._claimed(item)
+            over = claim is None or await self._carried(claim)
         finally:
-            self.busy.discard(claim.folder)
+            self.memory.left_over |= not over
 
     async def _claimed(self, item: Drop | Claim) -> Claim | None:
         if isinstance(item, Claim):
@@ -121,14 +141,20 @@ class Intake:
         async with self.claiming:
             return await self.inbox.claim(item)
 
-    async def _carry(self, claim: Claim) -> None:
-        stored = await self.journal.read(set_rows.by_folder, claim.folder)
-        if stored is None:
-            await self._receive(claim)
-        elif isinstance(stored.value, Received):
-            await self._judge(stored.value, claim)
+    async def _carried(self, claim: Claim) -> bool:
+        """Carry a claim; tells whether it has come to its end, False if it has to come again."""
+        if claim.folder in self.busy:
+            return True
+        self.busy.add(claim.folder)
+        try:
+            stored = await self.journal.read(set_rows.by_folder, claim.folder)
+            if stored is None:
+                return await self._receive(claim)
+            return not isinstance(stored.value, Received) or await self._judge(stored.value, claim)
+        finally:
+            self.busy.discard(claim.folder)
 
-    async def _receive(self, claim: Claim) -> None:
+    async def _receive(self, claim: Claim) -> bool:
         choice, problem = self._chosen(claim)
         report = UNREAD
         if claim.trouble is None and problem is None:
@@ -136,7 +162,7 @@ class Intake:
         async with self.naming:  # of two drops alike, the second meets the first's row
             received = await self._registered(claim, choice, report)
             await self.journal.receive(received)
-        await self._judge(received, claim)
+        return await self._judge(received, claim)
 
     async def _registered(self, claim: Claim, choice: Choice, report: IndexReport) -> Received:
         what = report.content or ContentHash(claim.folder)  # what was not read is like no other
@@ -168,18 +194,19 @@ class Intake:
         )
         return Received(info)
 
-    async def _judge(self, received: Received, claim: Claim) -> None:
+    async def _judge(self, received: Received, claim: Claim) -> bool:
         reason = await self._reason(received, claim)
         if reason is None:
             await self.journal.record(machine.index(received))
-            return
+            return True
         try:
             await self.outbox.reject(received.info, reason, _told(received.info))
         except OutboxTaken:  # an earlier refusal of this name; the claim comes again, as another
             wanted = await self.journal.read(questions.next_outbox, received.info.outbox)
             await self.journal.record(machine.rehome(received, wanted))
-            return
+            return False
         await self.journal.record(machine.reject(received, reason, self.clock.now()))
+        return True
 
     async def _reason(self, received: Received, claim: Claim) -> str | None:
         choice, problem = self._chosen(claim)

@@ -22,6 +22,7 @@ from orchestrator.store.journal import Journal
 
 BYTES_A_TOKEN_RATE = 0.25
 COUNTED_OF_A_SET = 8
+DUE_MAX = 1000
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -204,13 +205,18 @@ def _guess(info: SetInfo) -> float:
 
 
 def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
-    due = {set_id for set_id, token in questions.lapsed(tx) if token not in handled}
-    due.update(questions.quiet(tx))
-    return [
-        stored.value.info.id
-        for stored in set_rows.open_sets(tx)
-        if stored.value.info.id in due and sets.may_start_work(stored.value, stored.flags)
+    """Return what may hold something to be planned, in order of urgency but for what lapsed.
+
+    Many sets may wait: what the next look finds anyway is not read at each.
+    """
+    lapsed = dict.fromkeys(name for name, token in questions.lapsed(tx) if token not in handled)
+    stored = (set_rows.get(tx, name) for name in lapsed)
+    again = [
+        one.value.info.id
+        for one in stored
+        if one is not None and sets.may_start_work(one.value, one.flags)
     ]
+    return [*again, *(name for name in questions.unplanned(tx, DUE_MAX) if name not in lapsed)]
 
 
 def _is_to_be_split(row: Batch) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import Integer, bindparam, exists, func, select
 
 from orchestrator.domain.batches import LIVE_STATES, LapseReason, Part
 from orchestrator.domain.ids import (
@@ -42,10 +42,19 @@ _FOLDER = Question(select(sets.c.folder).where(sets.c.id == bindparam("set_id"))
 _SETTLED_FOLDERS = Question(select(sets.c.folder).where(sets.c.state != "received"))
 _live = exists().where(batches.c.set_id == sets.c.id, one_of(batches.c.state, *sorted(LIVE_STATES)))
 _accepted = one_of(sets.c.state, "indexed", "running")
-_QUIET = Question(
+_quiet = (
     select(sets.c.id)
     .where(_accepted, ~_live)
     .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+)
+_may_start = ~sets.c.paused & ~sets.c.cancel_asked & sets.c.held.is_(None)
+_UNPLANNED = Question(
+    _quiet.where(_may_start, sets.c.answered_from.is_(None)).limit(bindparam("most", type_=Integer))
+)
+_ANSWERED = Question(
+    _quiet.where(
+        (sets.c.state == "running") | sets.c.cancel_asked | sets.c.answered_from.is_not(None)
+    )
 )
 _LAPSED = Question(
     select(batches.c.set_id, batches.c.token)
@@ -95,12 +104,20 @@ def was_reopened(tx: Tx, set_id: SetId) -> bool:
     return bool(tx.scalar(select(exists().where(whole_set, reopened))))
 
 
-def quiet(tx: Tx) -> list[SetId]:
-    """Return the accepted sets of which no batch may bring answers any more, or yet.
+def unplanned(tx: Tx, most: int) -> list[SetId]:
+    """Return accepted sets that may start work and of which no batch is live, at most so many.
 
     The most urgent come first.
     """
-    return [SetId(name) for name in _QUIET.scalars(tx)]
+    return [SetId(name) for name in _UNPLANNED.scalars(tx, most=most)]
+
+
+def answered(tx: Tx) -> list[SetId]:
+    """Return the accepted sets that may be complete: no batch can bring answers any more.
+
+    The most urgent come first. A set of which nothing was ever planned is none of them.
+    """
+    return [SetId(name) for name in _ANSWERED.scalars(tx)]
 
 
 def lapsed(tx: Tx) -> list[tuple[SetId, IdempotencyKey]]:

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from orchestrator.domain.batches import drop
 from orchestrator.domain.ids import JobName, Ordinal, SetId, file_name
-from orchestrator.domain.request_sets import Received, Running, Totals, deliver, index
-from orchestrator.store import jobs, questions
+from orchestrator.domain.request_sets import Flags, Received, Running, Totals, deliver, index
+from orchestrator.store import jobs, questions, request_sets
 from orchestrator.store.database import InlineDatabase, Tx
 from orchestrator.store.transitions import apply
 from tests.store.values import (
@@ -59,19 +59,44 @@ async def test_live_batches_and_jobs_of_a_set(ledger: InlineDatabase) -> None:
     assert await ledger.read(questions.in_flight, SetId("none")) == []
 
 
-async def test_a_set_without_live_batches_is_quiet(ledger: InlineDatabase) -> None:
+async def test_a_set_without_live_batches_is_to_be_planned(ledger: InlineDatabase) -> None:
     """Nothing planned yet, or all of it over; the most urgent first. What lapsed is named."""
     fresh, unread = set_info("fresh", priority=2), set_info("unread")
     await ledger.transact(start, INFO, planned(1))
     await ledger.transact(start, fresh)
     await ledger.transact(receive, unread)
-    assert await ledger.read(questions.quiet) == [fresh.id]
+    assert await ledger.read(questions.unplanned, 9) == [fresh.id]
     assert await ledger.read(questions.lapsed) == []
 
     await ledger.transact(apply, NOW, drop(planned(1), NOW, "planned anew"))
 
-    assert await ledger.read(questions.quiet) == [fresh.id, INFO.id]
+    assert await ledger.read(questions.unplanned, 9) == [fresh.id, INFO.id]
+    assert await ledger.read(questions.unplanned, 1) == [fresh.id]
     assert await ledger.read(questions.lapsed) == [(INFO.id, planned(1).part.token)]
+
+
+async def test_what_may_not_start_is_not_planned(ledger: InlineDatabase) -> None:
+    """Neither what is paused or held, nor what is being cancelled; that is to be delivered."""
+    flags = {"paused": True}, {"held": "wait"}, {"cancel_asked": True}
+    for number, flag in enumerate(flags):
+        info = set_info(f"set{number}")
+        await ledger.transact(start, info)
+        await ledger.transact(request_sets.flag, NOW, info.id, Flags(), Flags(**flag), "asked")
+
+    assert await ledger.read(questions.unplanned, 9) == []
+    every = {set_info(f"set{number}").id for number in range(len(flags))}
+    assert set(await ledger.read(questions.answered)) == every
+
+
+async def test_what_was_never_planned_is_not_answered(ledger: InlineDatabase) -> None:
+    """An accepted set is asked about at a delivery once something was planned, or it is a copy."""
+    await ledger.transact(receive, INFO)
+    await ledger.transact(apply, NOW, index(Received(INFO)))
+    assert await ledger.read(questions.answered) == []
+
+    await ledger.transact(start, set_info("running"))
+
+    assert await ledger.read(questions.answered) == [set_info("running").id]
 
 
 async def test_controls_are_jobs_of_ours(ledger: InlineDatabase) -> None:
