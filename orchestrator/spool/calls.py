@@ -28,13 +28,14 @@ class Calls:
     ) -> list[T]:
         """Do many calls, a few at a time; returns in their order.
 
+        One more than that waits with the workers, so that none of them waits for the next.
         `told` hears how many are done. The first error ends it, as it is, and begins no more.
         """
         found: list[T] = []
         waiting: deque[asyncio.Future[T]] = deque()
         try:
             for call in calls:
-                if len(waiting) >= self.parallel:
+                if len(waiting) > self.parallel:
                     found.append(await waiting.popleft())
                     told(len(found))
                 waiting.append(self._begin(call))
