@@ -18,6 +18,7 @@ from orchestrator.emulator import (
     queries,
 )
 from orchestrator.emulator.call_log import CallRecord
+from orchestrator.emulator.clock import http_date
 from orchestrator.emulator.context import ALT_SVC, Context, refused
 from orchestrator.emulator.faults import Call
 from orchestrator.emulator.provider import Emulator
@@ -248,5 +249,11 @@ def create_app(emulator: Emulator, *, log: Log | None = None) -> web.Application
     """
     app = web.Application(client_max_size=1 << 40)
     server = Server(emulator, log)
+
+    async def tell_time(_request: web.Request, answer: web.StreamResponse) -> None:
+        """Tell one time everywhere: the Date agrees with what is said of jobs and files."""
+        answer.headers["Date"] = http_date(emulator.clock.wall())
+
+    app.on_response_prepare.append(tell_time)
     app.router.add_route("*", "/{path:.*}", server.serve)
     return app
