@@ -4,6 +4,7 @@ Trouble: as in `upload`; a file that is not ours and one that is not there look 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.domain.ids import FileName
 from orchestrator.gemini import wire
@@ -20,10 +21,14 @@ class GeminiFiles:
 
     def __init__(self, transport: Transport, progressed: Progressed | None = None) -> None:
         self._transport = transport
-        self._upload = Upload(transport, self.find, progressed)
+        self._upload = Upload(transport, self._found, progressed)
 
     async def find(self, name: FileName) -> StoredFile | None:
         """Ask for a file by its chosen name; None if it is not there (or not ours)."""
+        found = await self._found(name)
+        return None if found is None else self._by_our_clock(found)
+
+    async def _found(self, name: FileName) -> StoredFile | None:
         outcome = await self._named("file", "GET", name)
         if isinstance(outcome, Answer) and says_no_file(outcome):
             return None
@@ -56,7 +61,7 @@ class GeminiFiles:
 
         The caller compares size and hash of what it gets: the answer is the server's word.
         """
-        return await self._upload.upload(name, body, session)
+        return self._by_our_clock(await self._upload.upload(name, body, session))
 
     async def delete(self, name: FileName) -> None:
         """Delete a file; that it is gone already is no error."""
@@ -64,6 +69,17 @@ class GeminiFiles:
         gone = isinstance(outcome, Answer) and (outcome.ok or says_no_file(outcome))
         if not gone:
             raise call_trouble("file.delete", outcome, names_file=True)
+
+    def _by_our_clock(self, stored: StoredFile) -> StoredFile:
+        """Say when a file ends by our clock: the service says it by its own, and one may be wrong.
+
+        Else a machine that is days ahead would take each file for one that has ended, and send it
+        again for ever.
+        """
+        skew = self._transport.skew
+        if skew is None or stored.expires is None:
+            return stored
+        return replace(stored, expires=stored.expires - skew)
 
     async def _page(self, token: str) -> Answer | Failure:
         service = self._transport.service

@@ -18,7 +18,7 @@ from functools import partial
 
 from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.admission import admit, is_oversized
-from orchestrator.domain.batches import LapseReason, Part, Submitting, Unsent, Uploaded
+from orchestrator.domain.batches import BatchEdge, LapseReason, Part, Submitting, Unsent, Uploaded
 from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.domain.policy import RetryPolicy, backoff
@@ -125,8 +125,7 @@ class Submit:
             )
             return
         if isinstance(item, Uploaded) and item.file_expires - self.clock.now() < EXPIRY_MARGIN:
-            why = f"{item.file} expires too soon"
-            await self.journal.record(machine.forget(item, self.clock.now(), why))
+            await self._upload_again(item, f"{item.file} expires too soon")
             return
         await self._send(item, account, folder)
 
@@ -242,13 +241,8 @@ class Submit:
         if error.code == 403 and isinstance(batch.origin, Uploaded):
             back = machine.withdraw(batch, self.clock.now(), why)
             assert isinstance(back.after, Uploaded), "a file batch goes back to its file"
-            wait = backoff(self.retry, back.after.upload, self.ids.jitter())
-            await self.journal.record(
-                back, machine.forget(back.after, self.clock.now() + wait, why)
-            )
+            await self._upload_again(back.after, why, back)
             await self.work.unmark_sent(folder, part.token)
-            if back.after.upload % UPLOADS_REFUSED_MAX == 0:
-                await self.project.hold(part.request_set, f"{FILE_REFUSED}: {why}; {MEND}")
             return
         if error.code == 404:
             await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
@@ -258,6 +252,14 @@ class Submit:
         else:
             await self.journal.record(machine.refuse(batch, self.clock.now(), why))
         await self._mind_the_refusals(part, error)
+
+    async def _upload_again(self, item: Uploaded, why: str, *before: BatchEdge) -> None:
+        """Let a file be sent again, under the next name and less and less often; then hold."""
+        now, count = self.clock.now(), item.upload
+        wait = backoff(self.retry, count, self.ids.jitter())
+        await self.journal.record(*before, machine.forget(item, now + wait, why))
+        if count % UPLOADS_REFUSED_MAX == 0:
+            await self.project.hold(item.part.request_set, f"{FILE_REFUSED}: {why}; {MEND}")
 
     async def _mind_the_refusals(self, part: Part, error: Refused) -> None:
         """A mistake in every line costs nothing but would be worked off line by line, for ever."""

@@ -122,7 +122,8 @@ class Town:
         for name in FOLDERS:
             (self.state / name).mkdir(parents=True)
         self.clock = SimClock(loop)
-        self.emulator = Emulator(provider, clock=self.clock.now, state_dir=root / "emulator")
+        its_own = SimClock(loop)  # the service's clock does not jump with the machine's
+        self.emulator = Emulator(provider, clock=its_own.now, state_dir=root / "emulator")
         self.findings: list[str] = []
         self.moves: list[str] = []
         self.infos: list[SetInfo] = []
@@ -285,8 +286,8 @@ class Town:
 
     def results(self, name: str) -> list[dict[str, Any]]:
         """Read a set's results."""
-        text = (self.state / "outbox" / name / "results.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        data = (self.state / "outbox" / name / "results.jsonl").read_bytes()
+        return [json.loads(line) for line in data.split(b"\n")[:-1]]
 
     def summary(self, name: str, place: str = "outbox") -> dict[str, Any]:
         """Read a set's summary."""
