@@ -35,6 +35,7 @@ from orchestrator.domain.policy import (
     RetryPolicy,
     SubmissionPolicy,
 )
+from orchestrator.domain.request_sets import is_told
 from orchestrator.ports import Blocked, Clock, Sending
 from orchestrator.store import incidents, notices, projects, request_sets
 from orchestrator.store.database import Tx
@@ -257,7 +258,7 @@ class OneProject:
 
         def flag(tx: Tx) -> bool:
             stored = request_sets.get(tx, request_set)
-            if stored is None or stored.flags.held == why:
+            if stored is None or is_told(stored.flags, why):
                 return False
             after = replace(stored.flags, held=why, held_until=until)
             request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")

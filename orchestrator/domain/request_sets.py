@@ -236,3 +236,16 @@ def may_start_work(request_set: RequestSet, flags: Flags) -> bool:
     """Tell whether new batches of this set may be planned, uploaded and submitted."""
     wanted = not (flags.paused or flags.cancel_asked or flags.held)
     return wanted and isinstance(request_set, Indexed | Running)
+
+
+def is_told(flags: Flags, why: str) -> bool:
+    """Tell whether a set that is held needs no other reason: the first stays until it is lifted.
+
+    Else two reasons of one set would be told in turn, for ever. A hold that ends by itself gives
+    way, and so does any other to a vanished job, which asks for a word of its own (`retry`).
+    """
+    if flags.held is None or flags.held == why:
+        return flags.held == why
+    if flags.held_until is not None:
+        return False
+    return flags.held.startswith("vanished") or not why.startswith("vanished")

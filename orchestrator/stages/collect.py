@@ -159,21 +159,28 @@ class Collect:
         )
         report = await self.work.join(info.folder, order)
         if report.foreign:
-            await self.project.hold(info.id, _foreign(item, report))
-            self._wait(item, self.retry.backoff_max)
-            return
-        if self._is_short(item, report):
+            await self._set_aside(item, info, report)
+        elif self._is_short(item, report):
             await self.work.drop_answers(info.folder, item.part.token)
             self._wait(item, None)
-            return
-        await self._record(item, info, choice, report)
+        else:
+            await self._record(item, info, choice, report)
+
+    async def _set_aside(self, item: Ended, info: SetInfo, report: JoinReport) -> None:
+        """Hold a set whose answers are not to be trusted; cancelled, it ends without them."""
+        why = f"foreign_answers: {item.job} has {report.foreign} answers to requests it was not "
+        why += "sent; they are kept in work/ and nothing is delivered"
+        if await self.journal.read(set_rows.is_cancel_asked, info.id):
+            await self._release(item, info, Remedy.AGAIN, why)
+            await self._apply_lapse(item, LapseReason.CANCELLED, why)
+        else:
+            await self.project.hold(info.id, why)
+            self._wait(item, self.retry.backoff_max)
 
     def _is_short(self, item: Ended, report: JoinReport) -> bool:
         """Tell whether another download is worth it: the file may not have been all there."""
-        if report.whole:
-            return False
-        self._patience(item).shortfalls += 1
-        return True
+        self._patience(item).shortfalls += not report.whole
+        return not report.whole
 
     async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
         part, now = item.part, self.clock.now()
@@ -290,10 +297,3 @@ def _held_the_first_of(row: Batch, part: Part) -> bool:
     failed = isinstance(row, Lapsed) and row.reason is LapseReason.FAILED
     same = row.part.generation == part.generation and row.part.lo <= part.lo < row.part.hi
     return failed and same
-
-
-def _foreign(item: Ended, report: JoinReport) -> str:
-    return (
-        f"foreign_answers: {item.job} has {report.foreign} answers to requests it was not sent; "
-        "they are kept in work/ and nothing is delivered"
-    )
