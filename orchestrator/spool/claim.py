@@ -27,6 +27,9 @@ DROPPED_FOLDER = "drop"
 REMOVING = ".removing-"
 UNBORN = f".{source.META}{atomic.TEMPORARY}"
 REQUESTS = b"requests"
+SET_OPTIONS = "set.toml"
+SHORTER = "shorter than when it was taken; power was cut before it was safe"
+GONE = "were taken away or replaced as it was taken; drop both again"
 BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 
 
@@ -40,6 +43,8 @@ class Wanted:
     facts: os.stat_result
     inner: bytes | None = None
     sidecar: int | None = None
+    options_bytes: int | None = None
+    inner_bytes: int | None = None
     compression: str | None = None
     trouble: str | None = None
 
@@ -87,6 +92,8 @@ def secure(inbox: Path, work: Path, name: str, *, patient: bool) -> Meta | None:
     _move_sidecar(inbox, folder, meta)
     if meta.trouble is None and meta.shape == "folder":
         meta.trouble = _unfold(folder, meta)
+    if meta.trouble is None:
+        meta.trouble = _secure_options(folder, meta)
     if meta.trouble is None:
         try:
             done = freeze(folder, meta, patient=patient)
@@ -149,6 +156,8 @@ def _meta(wanted: Wanted) -> Meta:
         ctime_ns=facts.st_ctime_ns,
         trouble=wanted.trouble,
     )
+        options_bytes=wanted.options_bytes,
+        inner_bytes=wanted.inner_bytes,
 
 
 def _first_place(wanted: Wanted) -> str:
@@ -238,7 +247,25 @@ def _unfold(folder: Path, meta: Meta) -> str | None:
         if not os.path.lexists(inner) or not stat.S_ISREG(inner.lstat().st_mode):
             return f"{inner.name} in it is not a regular file"
         atomic.rename_new(inner, folder / source.INPUT)
-    if os.path.lexists(dropped / "set.toml"):
-        atomic.rename_new(dropped / "set.toml", folder / source.OPTIONS)
+    if os.path.lexists(dropped / SET_OPTIONS):
+        atomic.rename_new(dropped / SET_OPTIONS, folder / source.OPTIONS)
     atomic.fsync_dir(dropped)
     return None
+    if meta.inner_bytes and (folder / source.INPUT).lstat().st_size < meta.inner_bytes:
+        return f"it is {SHORTER}"
+    return None
+
+
+def _secure_options(folder: Path, meta: Meta) -> str | None:
+    """Make the options durable; tell why they are not those that were dropped, None if they are.
+
+    A set that ran without its options, or with half of them, could be paid at another model.
+    """
+    path = folder / source.OPTIONS
+    if not os.path.lexists(path):
+        return None if meta.options_bytes is None else f"its options {GONE}"
+    facts = path.lstat()
+    if facts.st_size < (meta.options_bytes or 0):
+        return f"its options file is {SHORTER}"
+    if stat.S_ISREG(facts.st_mode):
+        atomic.fsync_path(path)

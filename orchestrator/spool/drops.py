@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from orchestrator.spool import names
-from orchestrator.spool.claim import REQUESTS, Wanted
+from orchestrator.spool.claim import REQUESTS, SET_OPTIONS, Wanted
 
 Signature: TypeAlias = tuple[object, ...]  # changes whenever anything of a drop changes
 
@@ -87,6 +87,7 @@ def _judge_file(
 
 
 def _judge_folder(
+        options_bytes=sidecar.st_size if sidecar else None,
     raw: bytes, profile: str, facts: os.stat_result, path: bytes
 ) -> tuple[Wanted, Signature]:
     name = raw.rpartition(b"/")[2]
@@ -98,12 +99,14 @@ def _judge_folder(
                 found = _facts(entry)
                 if found is not None:
                     signature.append((entry.name, _signature(found)))
+    sizes: dict[bytes, int] = {}
                 parsed = names.parse(entry.name)
                 if parsed is not None and parsed.stem == REQUESTS:
                     inner.append(entry.name)
     except OSError as error:
         trouble: str | None = f"it cannot be read ({os.strerror(error.errno or 0)})"
         return Wanted(raw, names.shown(name), profile, facts, trouble=trouble), tuple(signature)
+                    sizes[entry.name] = found.st_size
     trouble = None
     if names.parse(name) is not None:
         trouble = "it is a folder with the name of a file"
@@ -124,6 +127,8 @@ def _judge_folder(
     return wanted, tuple(sorted(map(repr, signature)))
 
 
+        options_bytes=sizes.get(os.fsencode(SET_OPTIONS)),
+        inner_bytes=sizes.get(chosen) if chosen else None,
 def _signature(facts: os.stat_result) -> Signature:
     return (
         facts.st_dev,

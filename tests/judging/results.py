@@ -22,8 +22,11 @@ def places(outbox: Path) -> dict[str, Path]:
     """Find where each set was delivered: under its own name, or beside what had that name."""
     found: dict[str, Path] = {}
     for folder in finished(outbox):
-        told = json.loads((outbox / folder / SUMMARY).read_bytes())
-        found.setdefault(str(told.get("name", folder)), outbox / folder)
+        try:
+            name = str(json.loads((outbox / folder / SUMMARY).read_bytes())["name"])
+        except (ValueError, KeyError):  # torn: told apart from this
+            name = folder
+        found.setdefault(name, outbox / folder)
     return found
 
 

@@ -29,7 +29,7 @@ from orchestrator.stages.control import NotPossible
 from orchestrator.store import request_sets as set_rows
 from orchestrator.store.journal import Recorded
 from tests.judging.books import Books, read_books
-from tests.judging.results import places, torn, wrong_results
+from tests.judging.results import finished, places, torn, wrong_results
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import TMPFS, Disk
 from tests.simulation.effects import Death, Effects
@@ -63,6 +63,7 @@ class Outcome:
     edges: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     labels: list[str] = field(default_factory=list)
+    delivered: list[str] = field(default_factory=list)  # the folders that a reader takes for done
     syncs: int = 0
 
 
@@ -332,6 +333,7 @@ class World:
         outcome.findings += self._leftovers()
         outcome.moments = self.effects.moments
         outcome.labels = self.effects.labels
+        outcome.delivered = finished(self.state / "outbox")
         outcome.trace = self.effects.trace
         outcome.days = self.loop.time() / 86400
         outcome.syncs = self.disk.syncs

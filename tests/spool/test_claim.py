@@ -207,8 +207,8 @@ def test_somebody_who_still_writes_is_waited_for(inbox: Path, work: Path) -> Non
     assert secured(inbox, work, folder).claimed
 
 
-def test_options_go_along_only_if_they_are_those_that_were_seen(inbox: Path, work: Path) -> None:
-    """Options that were taken away, or replaced by others meanwhile, are not this drop's."""
+def test_options_are_those_that_were_seen_or_it_is_refused(inbox: Path, work: Path) -> None:
+    """Without its options, taken away or replaced meanwhile, a drop would run at another model."""
     for late in (None, "priority = 2"):
         (inbox / "a.toml").write_text("priority = 1")
         folder = taken(inbox, work, drop(inbox))
@@ -216,11 +216,54 @@ def test_options_go_along_only_if_they_are_those_that_were_seen(inbox: Path, wor
         if late is not None:
             (inbox / "a.toml").write_text(late)
 
-        assert secured(inbox, work, folder).claimed
+        trouble = secured(inbox, work, folder).trouble
 
+        assert trouble is not None
+        assert trouble.startswith("its options were taken away or replaced")
         assert not (folder / "options.toml").exists()
         assert (inbox / "a.toml").exists() is (late is not None)
         (inbox.parent / "kept").unlink()
+
+
+def test_options_are_durable_before_the_claim_is_ended(inbox: Path, work: Path) -> None:
+    """Nobody knows whether their producer synced them: they are, before meta.json says claimed."""
+    (inbox / "a.toml").write_text("priority = 1")
+    folder = taken(inbox, work, drop(inbox))
+    heard: list[tuple[str, str]] = []
+
+    def hear(_moment: Moment, verb: str, path: Path) -> None:
+        heard.append((verb, path.name))
+
+    with observed(hear):
+        secured(inbox, work, folder)
+
+    ended = heard.index(("fsync", "meta.json"))
+    assert ("fsync", "options.toml") in heard[:ended]
+    assert ("fsync", "input") in heard[:ended]
+
+
+@pytest.mark.parametrize("shape", ["file", "folder"])
+@pytest.mark.parametrize("lost", ["options.toml", "input"])
+def test_what_a_power_cut_shortened_is_refused(
+    inbox: Path, work: Path, shape: str, lost: str
+) -> None:
+    """Requests or options whose bytes did not reach the disk are told, never silently short."""
+    name = "set/requests.jsonl" if shape == "folder" else "a.jsonl"
+    (inbox / "set").mkdir()
+    (inbox / ("set/set.toml" if shape == "folder" else "a.toml")).write_text("priority = 1")
+    if shape == "file":
+        (inbox / "set").rmdir()
+    folder = taken(inbox, work, drop(inbox, name))
+    before = (folder / "meta.json").read_bytes()
+    secured(inbox, work, folder)
+    (folder / "meta.json").write_bytes(before)
+    (folder / lost).chmod(0o600)
+    (folder / lost).write_text("")
+
+    trouble = secured(inbox, work, folder).trouble
+
+    assert trouble is not None
+    assert "power was cut before it was safe" in trouble
 
 
 def test_a_folder_is_unfolded_step_by_step(inbox: Path, work: Path) -> None:

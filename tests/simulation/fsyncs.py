@@ -1,0 +1,189 @@
+"""The mutation score of our own fsyncs: each is skipped in turn, then the power is cut behind it.
+
+Small simulated worlds live on a disk that forgets what was not synced. One life without trouble
+tells every sync, by the place in the program that asked for it. Then for each place one of its
+syncs is reported done and is not, and the power is cut at moments behind it, until a world finds
+something; the same cut with every sync carried out must find nothing.
+
+`python -m tests.simulation.fsyncs [--part K --of N]` prints a line for each place, and the score.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from orchestrator.emulator.faults import Fault
+from tests.judging.drops import Drop
+from tests.simulation import world as worlds
+from tests.simulation.disk import Disk
+from tests.simulation.weather import SPOILED, fair
+from tests.simulation.world import live_through
+
+DAY = 86_400.0
+OURS = "/orchestrator/"
+PLUMBING = ("atomic.py", "surroundings.py", "calls.py", "pool.py")
+TRIED_EACH = 5  # syncs of one place
+COMMITS, AFTER = 3, 3  # cuts behind the next commits of the ledger, and right behind the sync
+SCORE_MIN = 0.8
+
+TWO = {"max_requests_per_batch": 2}
+FLAWED = Drop(
+    "flawed", 3, flawed=frozenset({1}), options={"flaws_max_fraction": 0.5, "parts": True}
+)
+WORLDS = {
+    "inline": replace(fair((Drop("vectors", 2, kind="embed"),)), rest_within=0.6 * DAY),
+    "files": replace(fair((Drop("files", 4, options=TWO),)), rest_within=0.6 * DAY),
+    "spoiled": replace(fair((SPOILED,)), rest_within=0.6 * DAY),
+    "refused": replace(
+        fair((FLAWED,)),
+        rest_within=0.6 * DAY,
+        faults=(Fault(do="quota", on="batches.create", nth=1, times=1),),
+    ),
+    "failing": replace(
+        fair((Drop("files", 4),)),
+        rest_within=0.6 * DAY,
+        faults=(Fault(do="fail", code=13, message="internal", times=1),),
+    ),
+}
+UNNOTICED: Mapping[str, str] = {}  # places whose loss nobody can notice, and why
+
+
+@dataclass(frozen=True)
+class Sync:
+    """One sync of a life: who asked for it, its number, and how many moments came before."""
+
+    place: str
+    number: int
+    moments: int
+
+
+class Forgetful(Disk):
+    """A disk whose users did not sync what they dropped: their names are there, no content."""
+
+    def settle(self) -> None:
+        """Make all but the content in the inbox durable."""
+        super().settle()
+        for path in (self.root / "inbox").rglob("*"):
+            self._durable.contents.pop(path.lstat().st_ino, None)
+
+
+@contextmanager
+def forgetful() -> Iterator[None]:
+    """Let worlds have such disks."""
+    with patch.object(worlds, "Disk", Forgetful):
+        yield
+
+
+@cache
+def survey(name: str) -> tuple[Sequence[Sync], Sequence[str]]:
+    """Live one life and return all its syncs of our own, and the labels of its moments."""
+    syncs: list[Sync] = []
+    made: list[worlds.World] = []
+
+    class Told(worlds.World):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    class Asked(Forgetful):
+        def _heard(self, number: int) -> None:
+            before = self.syncs
+            super()._heard(number)
+            if self.syncs > before and made:
+                syncs.append(Sync(asker(), self.syncs, made[-1].effects.moments))
+
+    with patch.object(worlds, "World", Told), patch.object(worlds, "Disk", Asked):
+        outcome = live_through(WORLDS[name])
+    assert outcome.findings == [], outcome.findings
+    return syncs, outcome.labels
+
+
+def asker() -> str:
+    """Name the place in the program that asked for this sync: module, function, what, line."""
+    frames = [one for one in traceback.extract_stack() if OURS in one.filename]
+    below = [one.name for one in frames if one.filename.endswith("atomic.py")]
+    last = [one for one in frames if not one.filename.endswith(PLUMBING)][-1]
+    what = "folder" if "fsync_dir" in below else "file"
+    return f"{Path(last.filename).stem}.{last.name} {what}:{last.lineno}"
+
+
+def places() -> dict[str, list[tuple[str, Sync]]]:
+    """Return for each place that syncs its syncs, each with the world that it is in.
+
+    A place has no line number in its name; the second of a function is its `#2`.
+    """
+    found: dict[str, list[tuple[str, Sync]]] = {}
+    for name in WORLDS:
+        for sync in survey(name)[0]:
+            found.setdefault(sync.place, []).append((name, sync))
+    named: dict[str, list[tuple[str, Sync]]] = {}
+    for place in sorted(found, key=lambda one: (one.split(":")[0], int(one.split(":")[1]))):
+        plain, number = place.split(":")[0], 2
+        while plain in named:
+            plain, number = f"{place.split(':')[0]} #{number}", number + 1
+        named[plain] = found[place]
+    return named
+
+
+def cuts_behind(sync: Sync, labels: Sequence[str]) -> Sequence[int]:
+    """Choose when the power is cut: when the ledger believes in it, at once, and at the end."""
+    behind = [(n, label) for n, label in enumerate(labels, 1) if n > sync.moments]
+    commits = [n for n, label in behind if label.startswith("after transact")]
+    near = [n for n, _ in behind[1 : 1 + 2 * AFTER : 2]]
+    return list(dict.fromkeys([*commits[:COMMITS], *near, *commits[-2:]]))
+
+
+def noticed(syncs: Sequence[tuple[str, Sync]]) -> str | None:
+    """Return what is found when one of a place's syncs is skipped, None if nothing is."""
+    step = max(1, len(syncs) // TRIED_EACH)
+    for name, sync in syncs[::step][:TRIED_EACH]:
+        for moment in cuts_behind(sync, survey(name)[1]):
+            found = findings(name, moment, frozenset({sync.number}))
+            if found and not findings(name, moment, frozenset()):
+                return found[0]
+    return None
+
+
+def findings(name: str, moment: int, deaf: frozenset[int]) -> list[str]:
+    """Live through a world with one power cut; what the judges stumble over is found as well.
+
+    Nobody orders anything in these worlds: each drop comes to one folder of its name.
+    """
+    weather = replace(WORLDS[name], deaths={moment: "power cut"})
+    due = sorted(drop.name for drop in weather.drops if drop != SPOILED)
+    try:
+        with forgetful():
+            outcome = live_through(weather, deaf=deaf)
+    except (OSError, ValueError, AssertionError) as error:
+        return [f"{type(error).__name__}: {error}"]
+    if not outcome.findings and outcome.delivered != due:
+        return [f"delivered are {', '.join(outcome.delivered) or 'none'}"]
+    return outcome.findings
+
+
+def main() -> int:
+    """Score the places, or a part of them; 1 if the score of the whole is too low."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--part", type=int, default=0)
+    asked.add_argument("--of", type=int, default=1)
+    options = asked.parse_args()
+    mine = sorted(places().items())[options.part :: options.of]
+    seen = 0
+    for place, syncs in mine:
+        found = noticed(syncs)
+        seen += found is not None
+        sys.stdout.write(f"| {place} | {(found or 'not noticed')[:90]} |\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{seen} of {len(mine)} places noticed\n")
+    return int(seen < SCORE_MIN * len(mine))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
