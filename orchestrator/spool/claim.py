@@ -155,9 +155,9 @@ def _meta(wanted: Wanted) -> Meta:
         mtime_ns=facts.st_mtime_ns,
         ctime_ns=facts.st_ctime_ns,
         trouble=wanted.trouble,
-    )
         options_bytes=wanted.options_bytes,
         inner_bytes=wanted.inner_bytes,
+    )
 
 
 def _first_place(wanted: Wanted) -> str:
@@ -250,7 +250,6 @@ def _unfold(folder: Path, meta: Meta) -> str | None:
     if os.path.lexists(dropped / SET_OPTIONS):
         atomic.rename_new(dropped / SET_OPTIONS, folder / source.OPTIONS)
     atomic.fsync_dir(dropped)
-    return None
     if meta.inner_bytes and (folder / source.INPUT).lstat().st_size < meta.inner_bytes:
         return f"it is {SHORTER}"
     return None
@@ -269,3 +268,4 @@ def _secure_options(folder: Path, meta: Meta) -> str | None:
         return f"its options file is {SHORTER}"
     if stat.S_ISREG(facts.st_mode):
         atomic.fsync_path(path)
+    return None

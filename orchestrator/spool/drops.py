@@ -81,32 +81,32 @@ def _judge_file(
         profile,
         facts,
         sidecar=sidecar.st_ino if sidecar else None,
+        options_bytes=sidecar.st_size if sidecar else None,
         compression=parsed.compression,
     )
     return wanted, own + (_signature(sidecar) if sidecar else ())
 
 
 def _judge_folder(
-        options_bytes=sidecar.st_size if sidecar else None,
     raw: bytes, profile: str, facts: os.stat_result, path: bytes
 ) -> tuple[Wanted, Signature]:
     name = raw.rpartition(b"/")[2]
     signature: list[object] = [_signature(facts)]
     inner: list[bytes] = []
+    sizes: dict[bytes, int] = {}
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 found = _facts(entry)
                 if found is not None:
                     signature.append((entry.name, _signature(found)))
-    sizes: dict[bytes, int] = {}
+                    sizes[entry.name] = found.st_size
                 parsed = names.parse(entry.name)
                 if parsed is not None and parsed.stem == REQUESTS:
                     inner.append(entry.name)
     except OSError as error:
         trouble: str | None = f"it cannot be read ({os.strerror(error.errno or 0)})"
         return Wanted(raw, names.shown(name), profile, facts, trouble=trouble), tuple(signature)
-                    sizes[entry.name] = found.st_size
     trouble = None
     if names.parse(name) is not None:
         trouble = "it is a folder with the name of a file"
@@ -121,14 +121,14 @@ def _judge_folder(
         profile,
         facts,
         inner=chosen,
+        options_bytes=sizes.get(os.fsencode(SET_OPTIONS)),
+        inner_bytes=sizes.get(chosen) if chosen else None,
         compression=parsed.compression if parsed else None,
         trouble=trouble,
     )
     return wanted, tuple(sorted(map(repr, signature)))
 
 
-        options_bytes=sizes.get(os.fsencode(SET_OPTIONS)),
-        inner_bytes=sizes.get(chosen) if chosen else None,
 def _signature(facts: os.stat_result) -> Signature:
     return (
         facts.st_dev,

@@ -32,6 +32,8 @@ class Meta(msgspec.Struct):
     claimed: bool = False
     run: int = -1  # not named yet
     copy: int = -1
+    options_bytes: int | None = None  # of the options, as they lay in the inbox
+    inner_bytes: int | None = None  # of the requests file inside a folder
 
     @property
     def path(self) -> bytes:
