@@ -4,7 +4,6 @@ Trouble: `OutboxTaken` when the name belongs to somebody else, `SourceGone` when
 first run were removed. A delivery that is repeated writes the same bytes again.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from orchestrator.domain.request_sets import SetInfo, Totals
 from orchestrator.ports import Delivery, SourceChanged, SourceGone
 from orchestrator.spool import delivered, publish, result_files, source
 from orchestrator.spool.calls import Calls
+from orchestrator.spool.filling import fill
 from orchestrator.spool.publish import Published
 from orchestrator.spool.rejects import reject
 from orchestrator.spool.results import Origin, Stretch, WrongResults
@@ -162,29 +162,17 @@ class FolderOutbox:
     async def _fill(
         self, info: SetInfo, origin: Origin, stretches: Sequence[Stretch], target: Path
     ) -> Published:
-        """Write all stretches, several at once; the digest is taken close behind them."""
+        """Write all stretches, each at its place: what the ones before it come to."""
         ends = list(accumulate((stretch.bytes for stretch in stretches), initial=0))
-        calls = [
+        writes = [
             partial(result_files.write_stretch, origin, stretch, target, at)
             for stretch, at in zip(stretches, ends, strict=False)
         ]
-        digest, written = publish.Digest(target), asyncio.Queue[int]()
 
         def told(done: int) -> None:
-            self._progress[info.id] = done / len(calls)
-            written.put_nowait(ends[done])
+            self._progress[info.id] = done / len(writes)
 
-        async def follow() -> None:
-            for _ in calls:
-                await self._calls.beside(digest.reach, await written.get())
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(follow())
-                await self._calls.several(calls, told)
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-        return digest.told()
+        return await fill(self._calls, target, writes, ends[1:], told)
 
 
 def _check(info: SetInfo, written: Published, stretches: Sequence[Stretch]) -> None:

@@ -93,7 +93,7 @@ class Digest:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._whole = hashlib.sha256()
-        self._size = self._lines = 0
+        self._size = 0
 
     def reach(self, end: int) -> None:
         """Read on up to the offset `end`, or to where the file ends."""
@@ -102,14 +102,13 @@ class Digest:
             while data := file.read(min(READ_BYTES, end - self._size)):
                 self._whole.update(data)
                 self._size += len(data)
-                self._lines += _newlines(data)
 
-    def told(self) -> Published:
-        """Return what `summary.json` tells about what was read."""
-        return Published(self._size, self._whole.hexdigest(), self._lines)
+    def told(self, lines: int) -> Published:
+        """Return what `summary.json` tells about what was read; whoever wrote it counted lines."""
+        return Published(self._size, self._whole.hexdigest(), lines)
 
 
-def _newlines(data: bytes) -> int:
+def lines_in(data: bytes) -> int:
     """Count lines: byte by byte where they are short, from one end to the next elsewhere."""
     at = data.find(b"\n", 0, DENSE_BYTES)
     if at >= 0:
@@ -122,9 +121,13 @@ def _newlines(data: bytes) -> int:
 
 def digest(path: Path) -> Published:
     """Read a file and say what it is. Runs in a worker."""
-    whole = Digest(path)
-    whole.reach(path.stat().st_size)
-    return whole.told()
+    whole, size, lines = hashlib.sha256(), 0, 0
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(READ_BYTES):
+            whole.update(data)
+            size += len(data)
+            lines += lines_in(data)
+    return Published(size, whole.hexdigest(), lines)
 
 
 def conclude(folder: Path, summary: Mapping[str, object]) -> bytes:

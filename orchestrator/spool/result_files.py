@@ -23,11 +23,11 @@ from orchestrator.spool import atomic, source
 from orchestrator.spool.extents import split_by_bytes
 from orchestrator.spool.matrix import Matrix, in_base64
 from orchestrator.spool.plan import read_runs
-from orchestrator.spool.publish import Published, digest
+from orchestrator.spool.publish import Published, digest, lines_in
 from orchestrator.spool.results import Change, Origin, Results, Stretch, WrongResults
 
 STRETCH = 1 << 16  # requests whose lines one call writes, at most,
-STRETCH_BYTES = 16 << 20  # unless their answers come to more
+STRETCH_BYTES = 8 << 20  # unless their answers come to more
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 
@@ -39,20 +39,22 @@ def measure(origin: Origin, lo: int, hi: int) -> list[Stretch]:
         return [results.measure(lo + begin, lo + end) for begin, end in stretches]
 
 
-def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -> None:
-    """Write the result lines of a stretch at their place in a file.
+def write_stretch(origin: Origin, stretch: Stretch, target: Path, offset: int) -> int:
+    """Write the result lines of a stretch at their place in a file; returns how many lines.
 
     Runs in a worker, several at once on one file; repeatable.
     """
-    end = offset + stretch.bytes
+    end, lines = offset + stretch.bytes, 0
     with Results(origin) as results, _opened(target) as file:
         os.lseek(file, offset, os.SEEK_SET)
         for text in results.texts(np.arange(stretch.lo, stretch.hi)):
             atomic.write_all(file, text, target)
             offset += len(text)
+            lines += lines_in(text)
         atomic.write_back(file, end - stretch.bytes, stretch.bytes)
     if offset != end:
         raise WrongResults(f"{target}: {offset} where {end} was measured; nothing was published")
+    return lines
 
 
 def write_part(origin: Origin, part: Part, target: Path) -> None:
