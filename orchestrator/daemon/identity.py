@@ -101,6 +101,11 @@ def end_doubt(state_dir: Path) -> None:
     atomic.fsync_dir(state_dir)
 
 
+def trust(state_dir: Path) -> Start:
+    """Tell how far the ledger of a life can be trusted that has begun before."""
+    return Start.DOUBTFUL if _is_doubted(state_dir) else Start.INTACT
+
+
 def _is_doubted(state_dir: Path) -> bool:
     return (state_dir / DOUBT_FILE).exists()
 

@@ -1,6 +1,9 @@
 """The operator's orders from the socket, handed to the stages' verbs."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
 
 import structlog
 
@@ -10,43 +13,94 @@ from orchestrator.stages.control import Control, NotPossible
 from orchestrator.status.control import Impossible, Verb
 
 log = structlog.get_logger()
+PATIENCE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
 class Orders:
-    """Implements the status room's `Control` over the stages'."""
+    """Implements the status room's `Control` over the stages' of the present shift.
 
-    control: Control
+    Between two shifts an order waits for the next; a shift that ends waits for the orders under
+    way, whose calls go over its connections.
+    """
+
+    def __init__(self) -> None:
+        self._control: Control | None = None
+        self._taken = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._under_way = 0
+
+    @asynccontextmanager
+    async def given_to(self, control: Control) -> AsyncIterator[None]:
+        """Let a shift's verbs carry out the orders, for as long as the context lasts."""
+        self._control = control
+        self._taken.set()
+        try:
+            yield
+        finally:
+            self._taken.clear()
+            self._control = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE.total_seconds()):
+                    await self._idle.wait()
 
     async def act(
         self, verb: Verb, target: SetId, token: IdempotencyKey | None, job: JobName | None
     ) -> str:
         """Carry out an order and return in words what was done. Raises Impossible."""
+        control = await self._present()
         try:
-            return await self._act(verb, target, token, job)
+            with self._busy():
+                return await _carry_out(control, verb, target, token, job)
         except NotPossible as error:
             raise Impossible(error.why, error.remedy) from error
         except Trouble as error:
             raise Impossible(f"the provider did not do it: {error}", "try again later") from error
 
-    async def _act(
-        self, verb: Verb, target: SetId, token: IdempotencyKey | None, job: JobName | None
-    ) -> str:
-        match verb:
-            case Verb.CANCEL:
-                return await self.control.cancel(target)
-            case Verb.PAUSE:
-                return await self.control.pause(target)
-            case Verb.RESUME | Verb.RELEASE:
-                return await self.control.resume(target)
-            case Verb.RETRY:
-                return await self.control.retry(target)
-            case Verb.DELETE_REMOTE:
-                return await self.control.delete_remote(target)
-            case Verb.ABSENT:
-                assert token is not None, "the socket demands it"
-                return await self.control.absent(target, token)
-            case Verb.ADOPT:
-                assert token is not None, "the socket demands it"
-                assert job is not None, "the socket demands it"
-                return await self.control.adopt(target, token, job)
+    async def _present(self) -> Control:
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._taken.wait()
+        except TimeoutError:
+            why = "the daemon is starting, stopping, or reading its settings again"
+            raise Impossible(why, "try again in a moment") from None
+        assert self._control is not None, "what was taken is there"
+        return self._control
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+
+async def _carry_out(
+    control: Control,
+    verb: Verb,
+    target: SetId,
+    token: IdempotencyKey | None,
+    job: JobName | None,
+) -> str:
+    match verb:
+        case Verb.CANCEL:
+            return await control.cancel(target)
+        case Verb.PAUSE:
+            return await control.pause(target)
+        case Verb.RESUME | Verb.RELEASE:
+            return await control.resume(target)
+        case Verb.RETRY:
+            return await control.retry(target)
+        case Verb.DELETE_REMOTE:
+            return await control.delete_remote(target)
+        case Verb.ABSENT:
+            assert token is not None, "the socket demands it"
+            return await control.absent(target, token)
+        case Verb.ADOPT:
+            assert token is not None, "the socket demands it"
+            assert job is not None, "the socket demands it"
+            return await control.adopt(target, token, job)

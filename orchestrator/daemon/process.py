@@ -7,10 +7,8 @@ the process with a traceback in the log, and systemd starts it again.
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 
 import structlog
 
@@ -18,29 +16,21 @@ import orchestrator
 from orchestrator.config.errors import ConfigError
 from orchestrator.config.settings import Paths, Settings, load
 from orchestrator.daemon import identity, surroundings, translation
-from orchestrator.daemon.assembly import Assembly
 from orchestrator.daemon.clocks import WallClock
-from orchestrator.daemon.conditions import Conditions
-from orchestrator.daemon.livefacts import LiveFacts
-from orchestrator.daemon.opening import Opened, adapters, opened_for, rules
+from orchestrator.daemon.opening import Opened, opened_for
 from orchestrator.daemon.orders import Orders
-from orchestrator.daemon.project import OneProject, Told
+from orchestrator.daemon.project import Policies
+from orchestrator.daemon.shift import PROJECT, Life, work
 from orchestrator.daemon.signals import Ending, Stop, heed_signals
-from orchestrator.domain.ids import ProjectName
-from orchestrator.gemini.client import Gemini
-from orchestrator.log import relevel, tell
+from orchestrator.domain.evidence import Start
+from orchestrator.log import relevel
 from orchestrator.service import host, lock, systemd
-from orchestrator.spool.pool import Workers
-from orchestrator.spool.thrift import Thrifty
-from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
+from orchestrator.status.listening import SocketRefused, regroup
 from orchestrator.store import lives
-from orchestrator.store.journal import Journal
 
 log = structlog.get_logger()
-PROJECT = ProjectName("default")
-STATUS_EVERY = timedelta(seconds=1)
 
 
 def run(settings: Settings) -> int:
@@ -53,8 +43,7 @@ def run(settings: Settings) -> int:
     surroundings.make(paths)
     with lock.state_lock(paths.state_dir, datetime.now(UTC)):
         identity.check_machine(paths.state_dir, host.machine_id())
-        while asyncio.run(_live(settings, paths)) is Ending.RELOAD:
-            settings = _read_again(settings)
+        asyncio.run(_live(settings, paths))
     return 0
 
 
@@ -83,7 +72,7 @@ def _moved(before: Paths, after: Paths) -> list[str]:
     return sorted(name.removesuffix("_url") for name in moved)
 
 
-async def _live(settings: Settings, paths: Paths) -> Ending:
+async def _live(settings: Settings, paths: Paths) -> None:
     began = host.boottime()
     stop = Stop(asyncio.Event())
     heed_signals(stop)
@@ -102,101 +91,67 @@ async def _live(settings: Settings, paths: Paths) -> Ending:
         await _serve(settings, opened, service, stop)
         await opened.database.transact(lives.end_life, clock.now(), opened.who.epoch)
     log.info("daemon.stopped", seconds=round(host.boottime() - began, 1))
-    return stop.ending
 
 
 async def _serve(settings: Settings, opened: Opened, service: systemd.Notifier, stop: Stop) -> None:
-    clock, who, paths = opened.clock, opened.who, settings.paths
+    """Answer on the socket for the whole life, and work in shifts, one for each reload."""
     policies = translation.policies(settings)
-    journal = Journal(opened.database, clock, who.epoch, listeners=[tell])
     board = [Project(PROJECT, policies.limits.active_jobs_max)]
-    process = Process(orchestrator.__version__, os.getpid(), clock.now())
-    room = StatusRoom(process, board, policies.purse.cost, opened.database, clock)
-    conditions = Conditions(room.board, clock)
-    workers = Thrifty(partial(Workers, settings.workers))
-    gemini = Gemini(
-        translation.service(settings),
-        settings.api_key,
-        who.install,
-        clock,
-        observe=room.metrics.called,
-        progressed=translation.upload_progress(room),
-    )
-    try:
-        async with gemini:
-            told = Told(
-                scanned=lambda scan: room.board.scanned(scan, clock.now()),
-                listed=room.metrics.listed,
-            )
-            project = OneProject(
-                PROJECT,
-                journal,
-                clock,
-                who.install,
-                policies,
-                who.start,
-                lambda: gemini.jobs.account,
-                conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
-                told,
-            )
-            world = adapters(settings, opened, gemini, workers, room)
-            assembly = Assembly(
-                journal,
-                project,
-                who.install,
-                world,
-                policies,
-                rules(settings),
-                conditions.troubled,
-                partial(identity.end_doubt, paths.state_dir),
-            )
-            changed = asyncio.Event()
-            journal.listeners.append(lambda _recorded: changed.set())
-            assert isinstance(world.work, WorkFolder), "the daemon works on folders"
-            facts = LiveFacts(room, assembly, world.work, paths)
-            journal.listeners.append(facts.hear)
-            group_name = settings.service.socket_group
-            async with room.serving(Orders(assembly.control), paths.socket, group_name):
-                log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
-                room.board.phase = "running"
-                await _drive(facts, changed, service, stop, workers.rest)
-    finally:
-        workers.shutdown(wait=False, cancel_futures=True)
-
-
-async def _drive(
-    facts: LiveFacts,
-    changed: asyncio.Event,
-    service: systemd.Notifier,
-    stop: Stop,
-    rest: Callable[[], None],
-) -> None:
-    """Run everything until it is to end; the background goes last."""
-    assembly, room = facts.assembly, facts.room
-    async with asyncio.TaskGroup() as group:
+    process = Process(orchestrator.__version__, os.getpid(), opened.clock.now())
+    room = StatusRoom(process, board, policies.purse.cost, opened.database, opened.clock)
+    life = Life(opened, room, Orders(), asyncio.Event(), service, stop)
+    path, group_name = settings.paths.socket, settings.service.socket_group
+    async with room.serving(life.orders, path, group_name), asyncio.TaskGroup() as group:
         background = [
-            group.create_task(room.feed.run(changed)),
+            group.create_task(room.feed.run(life.changed)),
             group.create_task(room.watch_lag()),
-            group.create_task(_pulse(facts, service, rest)),
         ]
-        service.ready("running")
-        await assembly.run(stop.event)
-        room.board.phase = "stopping"
-        if stop.ending is Ending.STOP:
-            service.stopping("stopping")
-        else:
-            service.reloading()
+        start = opened.who.start
+        while True:
+            after = await _shift(settings, life, policies, start)
+            if stop.ending is Ending.STOP:
+                break
+            settings, policies = after, translation.policies(after)
+            start = identity.trust(settings.paths.state_dir)
+            room.board.begin_anew(PROJECT, policies.limits.active_jobs_max, policies.purse.cost)
+            stop.rearm()
         for task in background:
             task.cancel()
 
 
-async def _pulse(facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]) -> None:
-    """Feed the watchdog from the loop itself, and say in a line what goes on."""
-    pace = systemd.watchdog_pace(os.environ, os.getpid())
-    wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
+async def _shift(settings: Settings, life: Life, policies: Policies, start: Start) -> Settings:
+    """Work until a stop or a reload; return the settings to go on with."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(_heed_reloads(settings, life))
+        await work(settings, life, policies, start)
+        reading.cancel()
+    return reading.result() if not reading.cancelled() else settings
+
+
+async def _heed_reloads(settings: Settings, life: Life) -> Settings:
+    """Read the settings at each SIGHUP; return the first that can be used.
+
+    Also where nothing changed: what waits for a key or an account is tried at once.
+    """
     while True:
-        facts.look()
-        rest()
-        service.watchdog()
-        service.status(translation.status_line(facts.room.board))
-        await asyncio.sleep(wait)
+        await life.stop.reread.wait()
+        life.stop.reread.clear()
+        life.service.reloading()
+        after = _read_again(settings)
+        if after is not settings and _regrouped(settings, after):
+            life.stop.ask(Ending.RELOAD)
+            return after
+        life.service.ready("running")
+
+
+def _regrouped(before: Settings, after: Settings) -> bool:
+    """Let the socket's group be another, if it is to be; tell whether that could be done."""
+    group = after.service.socket_group
+    if group == before.service.socket_group:
+        return True
+    try:
+        regroup(after.paths.socket, group)
+    except SocketRefused as error:
+        log.error("settings.refused", why=str(error))  # noqa: TRY400 - the message says it all
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import structlog
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class Ending(Enum):
-    """Why a life of the daemon ended."""
+    """Why a shift of the daemon ended."""
 
     STOP = "stop"
     RELOAD = "reload"
@@ -19,16 +19,22 @@ class Ending(Enum):
 
 @dataclass(slots=True)
 class Stop:
-    """Tells the stages to end, and remembers why."""
+    """Tells the stages to end, and remembers why. `reread` asks for a look at the settings."""
 
     event: asyncio.Event
     ending: Ending = Ending.STOP
+    reread: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ask(self, ending: Ending) -> None:
         """End. A stop overtakes a reload that is under way, never the other way round."""
         if ending is Ending.STOP or not self.event.is_set():
             self.ending = ending
         self.event.set()
+
+    def rearm(self) -> None:
+        """Go on after a reload; a stop that was asked for meanwhile stays asked for."""
+        if self.ending is Ending.RELOAD:
+            self.event.clear()
 
 
 def heed_signals(stop: Stop) -> None:
@@ -40,10 +46,6 @@ def heed_signals(stop: Stop) -> None:
         stop.ask(Ending.STOP)
         loop.remove_signal_handler(number)  # the second one is the system's own, and final
 
-    def reload() -> None:
-        log.info("daemon.stopping", signal="SIGHUP", reason="the settings are read again")
-        stop.ask(Ending.RELOAD)
-
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heed, number)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, stop.reread.set)

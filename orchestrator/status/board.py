@@ -167,6 +167,13 @@ class Board:
         """Say how many bytes of a batch's input file the provider has."""
         self._uploaded[token] = done
 
+    def begin_anew(self, project: ProjectName, active_jobs_max: int, cost: Cost) -> None:
+        """Show what other settings make of it; what was wrong under the old ones is found again."""
+        self._conditions.clear()
+        self.reading.clear()
+        self.projects[project] = replace(self.projects[project], active_jobs_max=active_jobs_max)
+        self.cost = cost
+
     # ---- what is asked -------------------------------------------------------------------------
 
     @property

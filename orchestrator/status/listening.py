@@ -63,6 +63,18 @@ def listen(path: Path, group: str | None) -> Listening:
         ) from error
 
 
+def regroup(path: Path, group: str | None) -> None:
+    """Give a bound socket to another group; None is the process's own. Raises SocketRefused."""
+    gid = os.getegid() if group is None else _gid(group)
+    try:
+        os.chown(path, -1, gid, follow_symlinks=False)
+    except OSError as error:
+        raise SocketRefused(
+            f"may not give the socket {path} to group {gid}: {error.strerror}; add the daemon's "
+            "user to that group or change service.socket_group"
+        ) from error
+
+
 def _bind(end: socket.socket, path: Path, gid: int) -> Listening:
     os.fchmod(end.fileno(), MODE)  # before bind: the file never exists with a wider mode
     end.bind(os.fspath(path))

@@ -1,3 +1,4 @@
+import grp
 import os
 import socket
 import stat
@@ -6,7 +7,7 @@ import sys
 
 import pytest
 
-from orchestrator.status.listening import PATH_BYTES_MAX, SocketRefused, listen
+from orchestrator.status.listening import PATH_BYTES_MAX, SocketRefused, listen, regroup
 
 
 def test_the_socket_is_for_its_owner_and_group_whatever_the_umask(short):
@@ -20,6 +21,24 @@ def test_the_socket_is_for_its_owner_and_group_whatever_the_umask(short):
             listening.close()
     finally:
         os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file to any group")
+def test_a_socket_changes_its_group_while_it_is_listened_on(short):
+    """A reload may name another group: the socket is the same, and nobody is cut off."""
+    listening = listen(short / "s", None)
+    wanted = next(group for group in grp.getgrall() if group.gr_gid != os.getegid())
+
+    regroup(short / "s", wanted.gr_name)
+    given = os.lstat(short / "s")
+    with pytest.raises(SocketRefused, match="there is no group 'no-such-group'; create it"):
+        regroup(short / "s", "no-such-group")
+    regroup(short / "s", None)
+    back = os.lstat(short / "s").st_gid
+    listening.close()
+
+    assert (given.st_gid, given.st_ino) == (wanted.gr_gid, listening.inode)
+    assert (stat.S_IMODE(given.st_mode), back) == (0o660, os.getegid())
 
 
 def test_a_dead_socket_of_ours_is_replaced(short):

@@ -1,0 +1,130 @@
+"""One shift: the stages at work under one set of settings, from the first look to the drain.
+
+The life around it (lock, ledger, board, status socket) outlasts the shift. When the settings are
+read again and can be used, the shift ends as at a stop, and the next one begins as at a start.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from orchestrator.config.settings import Settings
+from orchestrator.daemon import identity, surroundings, translation
+from orchestrator.daemon.assembly import Assembly
+from orchestrator.daemon.conditions import Conditions
+from orchestrator.daemon.livefacts import LiveFacts
+from orchestrator.daemon.opening import Opened, adapters, rules
+from orchestrator.daemon.orders import Orders
+from orchestrator.daemon.project import OneProject, Policies, Told
+from orchestrator.daemon.signals import Ending, Stop
+from orchestrator.domain.evidence import Start
+from orchestrator.domain.ids import ProjectName
+from orchestrator.gemini.client import Gemini
+from orchestrator.log import tell
+from orchestrator.service import systemd
+from orchestrator.spool.pool import Workers
+from orchestrator.spool.thrift import Thrifty
+from orchestrator.spool.work import WorkFolder
+from orchestrator.status.assembly import StatusRoom
+from orchestrator.store.journal import Journal
+
+PROJECT = ProjectName("default")
+STATUS_EVERY = timedelta(seconds=1)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What outlasts a shift. `changed` is rung when something was recorded."""
+
+    opened: Opened
+    room: StatusRoom
+    orders: Orders
+    changed: asyncio.Event
+    service: systemd.Notifier
+    stop: Stop
+
+
+async def work(settings: Settings, life: Life, policies: Policies, start: Start) -> None:
+    """Run the stages until `life.stop` is set; `start` says how far the ledger can be trusted."""
+    opened, room = life.opened, life.room
+    clock, who, paths = opened.clock, opened.who, settings.paths
+    journal = Journal(opened.database, clock, who.epoch, listeners=[tell])
+    conditions = Conditions(room.board, clock)
+    workers = Thrifty(partial(Workers, settings.workers))
+    gemini = Gemini(
+        translation.service(settings),
+        settings.api_key,
+        who.install,
+        clock,
+        observe=room.metrics.called,
+        progressed=translation.upload_progress(room),
+    )
+    try:
+        async with gemini:
+            told = Told(
+                scanned=lambda scan: room.board.scanned(scan, clock.now()),
+                listed=room.metrics.listed,
+            )
+            project = OneProject(
+                PROJECT,
+                journal,
+                clock,
+                who.install,
+                policies,
+                start,
+                lambda: gemini.jobs.account,
+                conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
+                told,
+            )
+            world = adapters(settings, opened, gemini, workers, room)
+            assembly = Assembly(
+                journal,
+                project,
+                who.install,
+                world,
+                policies,
+                rules(settings),
+                conditions.troubled,
+                partial(identity.end_doubt, paths.state_dir),
+            )
+            journal.listeners.append(lambda _recorded: life.changed.set())
+            assert isinstance(world.work, WorkFolder), "the daemon works on folders"
+            facts = LiveFacts(room, assembly, world.work, paths)
+            journal.listeners.append(facts.hear)
+            async with life.orders.given_to(assembly.control):
+                log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
+                await _drive(facts, life, workers.rest)
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+async def _drive(facts: LiveFacts, life: Life, rest: Callable[[], None]) -> None:
+    """Run the stages until they are to end, with the pulse beside them."""
+    board = facts.room.board
+    board.phase = "running"
+    async with asyncio.TaskGroup() as group:
+        pulse = group.create_task(_pulse(facts, life.service, rest))
+        life.service.ready("running")
+        await facts.assembly.run(life.stop.event)
+        if life.stop.ending is Ending.STOP:
+            board.phase = "stopping"
+            life.service.stopping("stopping")
+        pulse.cancel()
+
+
+async def _pulse(facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]) -> None:
+    """Feed the watchdog from the loop itself, and say in a line what goes on."""
+    pace = systemd.watchdog_pace(os.environ, os.getpid())
+    wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
+    while True:
+        facts.look()
+        rest()
+        service.watchdog()
+        service.status(translation.status_line(facts.room.board))
+        await asyncio.sleep(wait)

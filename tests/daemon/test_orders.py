@@ -1,0 +1,65 @@
+"""Orders from the socket while the stages change over from one shift to the next."""
+
+import asyncio
+from typing import Any
+
+from orchestrator.daemon.orders import Orders
+from orchestrator.domain.ids import SetId
+from orchestrator.status.control import Verb
+
+SET = SetId("aaaaaaaaaa")
+
+
+class Verbs:
+    """A shift's verbs: `pause` takes as long as it is let."""
+
+    def __init__(self, name):
+        self.name = name
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+
+    async def pause(self, _target):
+        """Pause, once it is let."""
+        self.begun.set()
+        await self.let.wait()
+        return f"paused by {self.name}"
+
+
+async def test_between_two_shifts_an_order_waits_for_the_next():
+    """An order is neither lost nor refused because the settings are read again just now."""
+    orders = Orders()
+    verbs: Any = Verbs("the second")
+    verbs.let.set()
+
+    async with asyncio.TaskGroup() as group:
+        told = group.create_task(orders.act(Verb.PAUSE, SET, None, None))
+        await asyncio.sleep(0)
+        waited = not told.done()
+        async with orders.given_to(verbs):
+            said = await told
+
+    assert waited
+    assert said == "paused by the second"
+
+
+async def test_a_shift_ends_after_the_orders_under_way():
+    """What an order asks the service goes over the shift's connections, so they stay for it."""
+    orders, ended = Orders(), asyncio.Event()
+    verbs: Any = Verbs("the first")
+
+    async def shift():
+        async with orders.given_to(verbs):
+            await verbs.begun.wait()
+        ended.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(shift())
+        told = group.create_task(orders.act(Verb.PAUSE, SET, None, None))
+        await verbs.begun.wait()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        early = ended.is_set()
+        verbs.let.set()
+
+    assert not early
+    assert ended.is_set()
+    assert told.result() == "paused by the first"
