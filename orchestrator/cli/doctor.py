@@ -75,7 +75,7 @@ def _findings(config: Path | None, *, offline: bool) -> Iterator[Finding]:
         settings = load(config)
     except ConfigError as error:
         for problem in error.problems:
-            yield fail("settings", problem, "mend it; nothing else was looked at")
+            yield fail("settings", problem, "nothing else can be looked at before that is mended")
         return
     yield from _settings(settings)
     yield from _machine(settings)

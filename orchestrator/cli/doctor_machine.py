@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from orchestrator.cli.doctor_folders import is_folder, may_write, nearest
-from orchestrator.cli.failure import Failure
+from orchestrator.cli.failure import TRY_AGAIN, Failure
 from orchestrator.cli.findings import Findings, fail, ok, parted, skip, warn
 from orchestrator.cli.formats import span
 from orchestrator.config.settings import Paths, Settings
@@ -122,7 +122,10 @@ def ledger(paths: Paths) -> Findings:
             return
         broken = findings(paths)
     except Failure as failure:
-        yield fail("ledger", *parted(str(failure)))
+        if failure.code == TRY_AGAIN:  # a daemon has begun since we looked
+            yield ok("ledger", parted(str(failure))[0])
+        else:
+            yield fail("ledger", *parted(str(failure)))
         return
     except OSError as error:
         said = f"{error.filename or file} cannot be read: {error.strerror}"

@@ -123,14 +123,18 @@ def resume(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> in
 
 
 @click.command(
-    short_help="Send the failed requests of delivered sets again.",
+    short_help="Send again what failed or was cancelled.",
     epilog=examples("orchestrator retry prompts"),
 )
 @_set_arguments
 @config_option()
 @json_option()
 def retry(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
-    """Send the failed requests of delivered sets again; what was answered is not paid twice."""
+    """Send again what failed in delivered sets, and what was not answered in cancelled ones.
+
+    Of a set that is held because the service lost its jobs, send again what those owe. What was
+    answered is kept, and not paid twice.
+    """
     return _order("retry", config, wanted, as_json=as_json)
 
 

@@ -109,10 +109,12 @@ class Display:
     def __call__(self, views: Sequence[Any]) -> None:
         """Show how far the sets are."""
         for view in views:
+            if view["state"] == "rejected":  # the outcome says all of it
+                continue
             settled = view["answered"] + view["failed"]
             line = f"{shown_name(view['name'])}: {view['display']}, "
             line += f"{count(settled)} of {count(view['requests'])} requests"
-            if view["reason"] and view["state"] not in FINISHED:  # else the outcome says it
+            if view["reason"]:
                 line += f"; {shown_name(view['reason'])}"
             if self._said.get(view["id"]) != line:
                 self._said[view["id"]] = line

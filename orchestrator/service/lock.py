@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator.domain.ids import InstallId
+from orchestrator.domain.moments import written
 
 HOLDER_FILE = ".orchestrator-holder"
 OWNER_FILE = ".orchestrator-owner"
@@ -49,7 +50,7 @@ def state_lock(state_dir: Path, now: datetime) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockedOut(_locked_out(state_dir)) from None
-        holder = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds")}
+        holder = {"pid": os.getpid(), "since": written(now.replace(microsecond=0))}
         _write(state_dir, HOLDER_FILE, holder)
         yield
     finally:

@@ -26,7 +26,7 @@ MEANING = {
     Verb.CANCEL: "Start nothing new, cancel its jobs, deliver what was answered.",
     Verb.PAUSE: "Start nothing new; what is at the provider goes on.",
     Verb.RESUME: "Go on after a pause.",
-    Verb.RETRY: "Send the failed requests of a delivered set again.",
+    Verb.RETRY: "Send again what failed, or was not answered when the set was cancelled.",
     Verb.RELEASE: "Go on with a held set: the reason for holding it was seen to.",
     Verb.DELETE_REMOTE: "Delete the jobs and files of a finished set at the provider.",
     Verb.ABSENT: "Declare that the job of a batch held in doubt does not exist.",

@@ -181,7 +181,9 @@ def finished_at(value: RequestSet) -> datetime | None:
 
 def _reason(of: SetFold) -> tuple[str | None, str | None]:
     if isinstance(of.value, Rejected):
-        return of.value.reason, "correct the input (its flaws lie beside it) and drop it again"
+        info = of.value.info
+        where = f"rejected/{info.outbox or info.name}/flaws.jsonl"
+        return of.value.reason, f"correct what {where} names and drop it again"
     if of.flags.held is None or not is_open(of.value):
         return None, None
     why, _, remedy = of.flags.held.partition("; ")

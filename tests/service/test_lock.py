@@ -65,7 +65,7 @@ def test_the_holder_can_be_asked_for_without_taking_the_lock(tmp_path, other):
 
     held = lock.holder(tmp_path)
 
-    assert held == lock.Holder(other.pid, "2026-01-02T00:00:00+00:00")
+    assert held == lock.Holder(other.pid, "2026-01-02T00:00:00Z")
     assert lock.holder(free) is None
 
 
