@@ -18,7 +18,7 @@ from orchestrator.domain.batches import Tally, Usage
 from orchestrator.domain.found import FOUND, NOT_JSON, NOT_UTF8, TOO_LONG, Found, Reading
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.join import UNTOUCHED, Counting, Places, Settling, Terms
-from orchestrator.domain.planning import Runs, ordinals_of
+from orchestrator.domain.planning import ordinals_of
 from orchestrator.ports import JoinOrder, JoinReport
 from orchestrator.spool import answer_files, atomic, source
 from orchestrator.spool.answer_files import ANSWERS_MODE
@@ -163,7 +163,7 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
         whole=whole,
     )
     if whole and not counting.foreign:
-        tally, doubled = _settle(folder, order, runs, numbers)
+        tally, doubled = _settle(folder, order, counting, numbers)
         report = replace(report, tally=tally, doubled=report.doubled + doubled)
     return report
 
@@ -181,16 +181,17 @@ def _findings(folder: Path, token: IdempotencyKey, numbers: int) -> Iterator[Fou
                 yield found
 
 
-def _settle(folder: Path, order: JoinOrder, runs: Runs, numbers: int) -> tuple[Tally, int]:
-    part = order.part
+def _settle(folder: Path, order: JoinOrder, counted: Counting, numbers: int) -> tuple[Tally, int]:
+    part, runs = order.part, counted.places.runs
     terms = Terms(answer_files.take(folder, part), part.generation, order.retryable, order.last)
-    counting = Counting(Places(runs))
+    counting, missing = Counting(counted.places), counted.missing()
+    is_exact = counted.lines == len(missing) and not missing.any()  # then each line is the first
     with IndexFiles(folder) as index:
         settling = Settling(terms, counting.places, index.states, index.answers, index.errors)
         for found in _findings(folder, part.token, numbers):
-            settling.settle(counting.first(found))
-        missing, place = counting.missing(), 0
-        for ordinals in ordinals_of(runs, ROWS):
+            settling.settle(found if is_exact else counting.first(found))
+        place = 0
+        for ordinals in ordinals_of(runs, ROWS) if missing.any() else ():
             settling.miss(ordinals[missing[place : place + len(ordinals)]])
             place += len(ordinals)
         index.flush(source.ANSWERS)  # a state vouches for its row: so the rows come first
