@@ -35,7 +35,6 @@ def freeze(folder: Path, meta: Meta, *, patient: bool) -> bool:
         if meta.shape == "file" and facts.st_size < meta.size:
             meta.trouble = "it is shorter than when it was taken; power was cut before it was safe"
             return True
-        atomic.fsync(file, path)
         alone = writers(file)
         if alone == "some" and patient:
             return False
@@ -43,7 +42,7 @@ def freeze(folder: Path, meta: Meta, *, patient: bool) -> bool:
             _private_copy(path, meta)
             return True
         atomic.chmod(file, 0o400, path)
-        atomic.fsync(file, path)
+        atomic.fsync(file, path)  # nobody knows whether its producer did
     finally:
         os.close(file)
     return True

@@ -11,6 +11,7 @@ Trouble: what is not whole, or not exactly this set's, is left to the other stag
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import assert_never
 
 from orchestrator.domain import batches as machine, request_sets as sets
 from orchestrator.domain.batches import (
@@ -113,6 +114,8 @@ def _end_of(row: Batch, now: datetime) -> BatchEdge | None:
             return machine.lapse(row, LapseReason.VANISHED, now, WHY)
         case Collected() | Lapsed():
             return None
+        case _:
+            assert_never(row)
 
 
 def _deliveries(
@@ -129,3 +132,5 @@ def _deliveries(
             return [replace(sets.reuse(value, totals, digest, now), why=WHY)]
         case Running():
             return [replace(sets.deliver(value, totals, digest, now), why=WHY)]
+        case _:
+            assert_never(value)

@@ -57,6 +57,20 @@ def _is_whole(path: Path, told: dict[str, Any]) -> bool:
     return (len(data), digest, data.count(b"\n")) == (told["bytes"], told["sha256"], told["lines"])
 
 
+def wrong_rejects(rejected: Path, drops: Iterable[Drop]) -> list[str]:
+    """Compare what was refused with what was dropped: its file, and the list of its flaws."""
+    findings = torn(rejected)
+    for drop in drops:
+        folder = rejected / drop.name
+        if drop.name in finished(rejected):
+            file, flaws = folder / f"{drop.name}.jsonl", folder / "flaws.jsonl"
+            if not file.is_file() or file.read_bytes() != drop.content:
+                findings.append(f"{drop.name}: what was dropped is not given back as it was")
+            if not flaws.is_file() or flaws.read_bytes().count(b"\n") != len(drop.flawed):
+                findings.append(f"{drop.name}: not all of its flaws are told")
+    return findings
+
+
 def wrong_results(
     outbox: Path, drops: Iterable[Drop], *, may_fail: bool = False, done: Collection[str] = ()
 ) -> list[str]:
@@ -88,7 +102,8 @@ def _compare(drop: Drop, lines: list[str], *, may_fail: bool) -> list[str]:
 def _flaw(drop: Drop, number: int, result: dict[str, Any], *, may_fail: bool) -> str | None:
     where = f"{drop.name} line {number + 1}"
     if number in drop.flawed:
-        return None if "error" in result else f"{where}: a flawed line has an answer"
+        told = f"line {number + 1}," in str(result.get("error", {}).get("message"))
+        return None if told else f"{where}: a flawed line is not told where: {result}"
     if number in drop.failing and "error" not in result:
         return f"{where}: has an answer that nobody gave"
     if result.get("key") != drop.key(number):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,8 +30,9 @@ from tests.simulation.world import live_through
 DAY = 86_400.0
 OURS = "/orchestrator/"
 PLUMBING = ("atomic.py", "surroundings.py", "calls.py", "pool.py")
-TRIED_EACH = 5  # syncs of one place
-COMMITS, AFTER = 3, 3  # cuts behind the next commits of the ledger, and right behind the sync
+TRIED_EACH = 3  # syncs of one place
+COMMITS = 3  # cuts behind so many of the ledger's next commits
+NEAR = (1, 3, 5, 9, 15, 25)  # and so many moments behind the sync
 SCORE_MIN = 0.8
 
 TWO = {"max_requests_per_batch": 2}
@@ -50,6 +52,12 @@ WORLDS = {
         fair((Drop("files", 4),)),
         rest_within=0.6 * DAY,
         faults=(Fault(do="fail", code=13, message="internal", times=1),),
+    ),
+    "hopeless": replace(
+        fair((Drop("hopeless", 2, options={"max_generations": 1}),)),
+        rest_within=0.6 * DAY,
+        faults=(Fault(do="fail", code=13, message="internal", times=1),),
+        may_fail=True,
     ),
 }
 UNNOTICED: Mapping[str, str] = {}  # places whose loss nobody can notice, and why
@@ -134,9 +142,9 @@ def places() -> dict[str, list[tuple[str, Sync]]]:
 
 def cuts_behind(sync: Sync, labels: Sequence[str]) -> Sequence[int]:
     """Choose when the power is cut: when the ledger believes in it, at once, and at the end."""
-    behind = [(n, label) for n, label in enumerate(labels, 1) if n > sync.moments]
-    commits = [n for n, label in behind if label.startswith("after transact")]
-    near = [n for n, _ in behind[1 : 1 + 2 * AFTER : 2]]
+    behind = range(sync.moments + 1, len(labels) + 1)
+    commits = [n for n in behind if labels[n - 1].startswith("after transact")]
+    near = [sync.moments + step for step in NEAR if sync.moments + step in behind]
     return list(dict.fromkeys([*commits[:COMMITS], *near, *commits[-2:]]))
 
 
@@ -144,28 +152,32 @@ def noticed(syncs: Sequence[tuple[str, Sync]]) -> str | None:
     """Return what is found when one of a place's syncs is skipped, None if nothing is."""
     step = max(1, len(syncs) // TRIED_EACH)
     for name, sync in syncs[::step][:TRIED_EACH]:
-        for moment in cuts_behind(sync, survey(name)[1]):
-            found = findings(name, moment, frozenset({sync.number}))
-            if found and not findings(name, moment, frozenset()):
+        for moment, lost in product(cuts_behind(sync, survey(name)[1]), (False, True)):
+            found = findings(name, moment, frozenset({sync.number}), lost=lost)
+            if found and not findings(name, moment, frozenset(), lost=lost):
                 return found[0]
     return None
 
 
-def findings(name: str, moment: int, deaf: frozenset[int]) -> list[str]:
+@cache
+def findings(
+    name: str, moment: int, deaf: frozenset[int], *, lost: bool = False
+) -> tuple[str, ...]:
     """Live through a world with one power cut; what the judges stumble over is found as well.
 
-    Nobody orders anything in these worlds: each drop comes to one folder of its name.
+    Nobody orders anything in these worlds: each drop comes to one folder of its name. With
+    `lost` the ledger goes with the power.
     """
-    weather = replace(WORLDS[name], deaths={moment: "power cut"})
+    weather = replace(WORLDS[name], deaths={moment: "power cut"}, ledger_lost=lost)
     due = sorted(drop.name for drop in weather.drops if drop != SPOILED)
     try:
         with forgetful():
             outcome = live_through(weather, deaf=deaf)
     except (OSError, ValueError, AssertionError) as error:
-        return [f"{type(error).__name__}: {error}"]
+        return (f"{type(error).__name__}: {error}",)
     if not outcome.findings and outcome.delivered != due:
-        return [f"delivered are {', '.join(outcome.delivered) or 'none'}"]
-    return outcome.findings
+        return (f"delivered are {', '.join(outcome.delivered) or 'none'}",)
+    return tuple(outcome.findings)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ def test_a_set_survives_whatever_its_producer_synced() -> None:
     first = next(n for n in commits if labels[n - 1] == "after transact insert")
 
     for moment in [n for n in commits if n >= first][:4]:
-        assert fsyncs.findings("inline", moment, frozenset()) == []
+        assert fsyncs.findings("inline", moment, frozenset()) == ()
 
 
 @pytest.mark.soak

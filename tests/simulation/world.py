@@ -29,7 +29,7 @@ from orchestrator.stages.control import NotPossible
 from orchestrator.store import request_sets as set_rows
 from orchestrator.store.journal import Recorded
 from tests.judging.books import Books, read_books
-from tests.judging.results import finished, places, torn, wrong_results
+from tests.judging.results import finished, places, torn, wrong_rejects, wrong_results
 from tests.simulation.clock import SimClock
 from tests.simulation.disk import TMPFS, Disk
 from tests.simulation.effects import Death, Effects
@@ -330,6 +330,8 @@ class World:
                 may_fail=self.may_fail or cut,
                 done=self._rejected(),
             )
+        spoiled = [drop for drop in weather.drops if drop.name == SPOILED.name]
+        outcome.findings += wrong_rejects(self.state / "rejected", spoiled)
         outcome.findings += self._leftovers()
         outcome.moments = self.effects.moments
         outcome.labels = self.effects.labels
