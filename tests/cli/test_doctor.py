@@ -1,14 +1,20 @@
 """`doctor` finds each trouble of the machine and names its remedy."""
 
+import asyncio
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli import doctor_machine as machine
 from orchestrator.config.settings import load
+from orchestrator.daemon.surroundings import migrations
+from orchestrator.store.database import Database
 from tests.cli.findings import one
+from tests.store import values
 
 
 def test_a_healthy_home_has_nothing_to_mend(found):
@@ -86,6 +92,25 @@ def test_a_damaged_ledger_is_found(found, home):
     (home / "s" / "orchestrator.db").write_bytes(b"not a database" * 1000)
 
     one(found("--offline"), "ledger", "fail")
+
+
+def test_a_ledger_of_a_newer_version_is_found(found, home):
+    """After a downgrade the ledger cannot be opened; that is said before the daemon is started."""
+    ledger = home / "s" / "orchestrator.db"
+
+    async def begin():
+        url = f"sqlite+aiosqlite:///{ledger}"
+        database = await Database.open(url, migrations=migrations(), now=values.NOW)
+        await database.close()
+
+    asyncio.run(begin())
+    with closing(sqlite3.connect(ledger)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+
+    finding = one(found("--offline"), "ledger", "fail")
+
+    assert "newer orchestrator" in finding["said"]
 
 
 def test_what_the_running_daemon_lacks_is_told(found, daemon, shown):
