@@ -47,11 +47,11 @@ def is_utf8(data: bytes) -> bool:
     """Tell whether bytes are valid UTF-8, without decoding them all at once."""
     if data.isascii():
         return True
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    view, at = memoryview(data), 0
     try:
-        for start in range(0, len(data), TEXT_BYTES):
-            decoder.decode(data[start : start + TEXT_BYTES])
-        decoder.decode(b"", final=True)
+        while at < len(data):
+            end = at + TEXT_BYTES
+            at += codecs.utf_8_decode(view[at:end], "strict", end >= len(data))[1]
     except UnicodeDecodeError:
         return False
     return True

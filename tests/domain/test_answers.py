@@ -8,7 +8,16 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.domain.answers import _read_each, key_nearby, read_lines
 from orchestrator.domain.batches import Usage
-from orchestrator.domain.found import NEITHER, NO_KEY, NOT_JSON, NOT_OURS, NOT_UTF8, RESPONSE
+from orchestrator.domain.found import (
+    NEITHER,
+    NO_KEY,
+    NOT_JSON,
+    NOT_OURS,
+    NOT_UTF8,
+    RESPONSE,
+    TEXT_BYTES,
+    is_utf8,
+)
 from orchestrator.domain.usual_answers import LONG_LINE_BYTES, read_usual
 
 LONG = b'{"response":{"text":"%b"},"key":"3"}\n' % (b"x" * LONG_LINE_BYTES)
@@ -198,3 +207,15 @@ def test_the_tokens_of_embeddings_are_counted_once() -> None:
 def test_a_broken_line_may_still_tell_its_key(head: bytes, tail: bytes, ordinal: int) -> None:
     """The key of a line that cannot be read is looked for at both of its ends."""
     assert key_nearby(head, tail) == ordinal
+
+
+@pytest.mark.parametrize("character", ["é", "€", "😀"])
+@pytest.mark.parametrize("before", range(TEXT_BYTES - 4, TEXT_BYTES + 1))
+def test_a_character_may_lie_on_the_border_of_two_steps(character: str, before: int) -> None:
+    """Text is checked a step at a time; what a border cuts is whole, what the end cuts is not."""
+    whole = character.encode()
+
+    assert is_utf8(b"a" * before + whole)
+    assert is_utf8(b"a" * before + whole + b"b")
+    assert not is_utf8(b"a" * before + whole[:-1])
+    assert not is_utf8(b"a" * before + whole[:-1] + b"b")
