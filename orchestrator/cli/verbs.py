@@ -1,5 +1,6 @@
 """The orders for sets: each safe at any moment, and the same when given twice."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ def _meant(daemon: Client, verb: str, name: str) -> tuple[Any, bool]:
     return going[0], len(alike) == 1
 
 
+def _dollars(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
+    """Take an amount as the socket does."""
+    if said is not None and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", said):
+        raise click.BadParameter("must be an amount of US dollars, as in 25.00")
+    return said
+
+
 _set_argument = click.argument("wanted", metavar="SET", shell_complete=complete_set)
 _set_arguments = click.argument(
     "wanted", metavar="SET...", nargs=-1, required=True, shell_complete=complete_set
@@ -112,14 +120,27 @@ def pause(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int
 
 
 @click.command(
-    short_help="Go on with paused or held sets.", epilog=examples("orchestrator resume prompts")
+    short_help="Go on with paused or held sets.",
+    epilog=examples("orchestrator resume prompts", "orchestrator resume --cap 25.00 prompts"),
 )
 @_set_arguments
+@click.option(
+    "--cap",
+    callback=_dollars,
+    metavar="USD",
+    help="What the set may cost as a whole, from now on, instead of its own cap so far.",
+)
 @config_option()
 @json_option()
-def resume(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
-    """Go on with paused or held sets. A cap on cost that held a set is lifted for this set."""
-    return _order("resume", config, wanted, as_json=as_json)
+def resume(wanted: tuple[str, ...], cap: str | None, config: Path | None, *, as_json: bool) -> int:
+    """Go on with paused or held sets.
+
+    Of the caps on cost the one that held a set is lifted, for this set, and no other. Held by its
+    own cap it has none any more, or the one that --cap gives. Held by the cap of a day it may go
+    beyond that day's; left alone, it goes on by itself at midnight (UTC). Held because its model
+    has no price it runs without one.
+    """
+    return _order("resume", config, wanted, {"cap": cap} if cap else None, as_json=as_json)
 
 
 @click.command(

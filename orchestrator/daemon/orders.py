@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from decimal import Decimal
 
 import structlog
 
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.ports import Trouble
 from orchestrator.stages.control import Control, NotPossible
-from orchestrator.status.control import Impossible, Verb
+from orchestrator.status.control import Absence, Adoption, Impossible, Order, Resumption, Verb
 
 log = structlog.get_logger()
+MICROS = 1_000_000
 PATIENCE = timedelta(seconds=10)
 
 
@@ -44,14 +46,12 @@ class Orders:
                 async with asyncio.timeout(PATIENCE.total_seconds()):
                     await self._idle.wait()
 
-    async def act(
-        self, verb: Verb, target: SetId, token: IdempotencyKey | None, job: JobName | None
-    ) -> str:
+    async def act(self, verb: Verb, target: SetId, order: Order) -> str:
         """Carry out an order and return in words what was done. Raises Impossible."""
         control = await self._present()
         try:
             with self._busy():
-                return await _carry_out(control, verb, target, token, job)
+                return await _carry_out(control, verb, target, order)
         except NotPossible as error:
             raise Impossible(error.why, error.remedy) from error
         except Trouble as error:
@@ -79,28 +79,24 @@ class Orders:
                 self._idle.set()
 
 
-async def _carry_out(
-    control: Control,
-    verb: Verb,
-    target: SetId,
-    token: IdempotencyKey | None,
-    job: JobName | None,
-) -> str:
+async def _carry_out(control: Control, verb: Verb, target: SetId, order: Order) -> str:
     match verb:
         case Verb.CANCEL:
             return await control.cancel(target)
         case Verb.PAUSE:
             return await control.pause(target)
         case Verb.RESUME | Verb.RELEASE:
-            return await control.resume(target)
+            assert isinstance(order, Resumption), "the socket demands it"
+            cap = None if order.cap is None else int(Decimal(order.cap) * MICROS)
+            return await control.resume(target, cap)
         case Verb.RETRY:
             return await control.retry(target)
         case Verb.DELETE_REMOTE:
             return await control.delete_remote(target)
         case Verb.ABSENT:
-            assert token is not None, "the socket demands it"
-            return await control.absent(target, token)
+            assert isinstance(order, Absence), "the socket demands it"
+            return await control.absent(target, IdempotencyKey(order.token))
         case Verb.ADOPT:
-            assert token is not None, "the socket demands it"
-            assert job is not None, "the socket demands it"
+            assert isinstance(order, Adoption), "the socket demands it"
+            token, job = IdempotencyKey(order.token), JobName(order.job)
             return await control.adopt(target, token, job)

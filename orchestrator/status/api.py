@@ -10,14 +10,12 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.ids import SetId
 from orchestrator.ports import Clock
 from orchestrator.status.board import Board
 from orchestrator.status.connections import Connection
 from orchestrator.status.control import (
     BODIES,
-    Absence,
-    Adoption,
     Control,
     Done,
     Impossible,
@@ -136,10 +134,8 @@ class Api:
             raise Declined(403, "orders are taken from the daemon's user and root only", "use sudo")
         target = self._find(request).value.info.id
         order = await _order(request, verb)
-        token = IdempotencyKey(order.token) if isinstance(order, Absence) else None
-        job = JobName(order.job) if isinstance(order, Adoption) else None
         try:
-            message = await self._control.act(verb, target, token, job)
+            message = await self._control.act(verb, target, order)
         except Impossible as error:
             _note(peer, verb, target, "impossible")
             raise Declined(409, error.why, error.remedy) from error

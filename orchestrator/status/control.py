@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
+from orchestrator.domain.ids import SetId
 from orchestrator.status.views import View
 
 
@@ -25,9 +25,9 @@ class Verb(StrEnum):
 MEANING = {
     Verb.CANCEL: "Start nothing new, cancel its jobs, deliver what was answered.",
     Verb.PAUSE: "Start nothing new; what is at the provider goes on.",
-    Verb.RESUME: "Go on after a pause.",
+    Verb.RESUME: "Go on after a pause or a hold; of the caps the one that held the set is lifted.",
     Verb.RETRY: "Send again what failed, or was not answered when the set was cancelled.",
-    Verb.RELEASE: "Go on with a held set: the reason for holding it was seen to.",
+    Verb.RELEASE: "The same as resume, for a held set whose reason was seen to.",
     Verb.DELETE_REMOTE: "Delete the jobs and files of a finished set at the provider.",
     Verb.ABSENT: "Declare that the job of a batch held in doubt does not exist.",
     Verb.ADOPT: "Declare which job is that of a batch held in doubt.",
@@ -36,6 +36,12 @@ MEANING = {
 
 class Order(View):
     """What comes with an order: for most of them nothing."""
+
+
+class Resumption(Order):
+    """Up to what the set may go on: US dollars, its own cap from now on."""
+
+    cap: str | None = Field(default=None, pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$")
 
 
 class Absence(Order):
@@ -50,7 +56,12 @@ class Adoption(Absence):
     job: str = Field(pattern=r"^batches/[a-z0-9_-]{1,100}$")
 
 
-BODIES: dict[Verb, type[Order]] = {Verb.ABSENT: Absence, Verb.ADOPT: Adoption}
+BODIES: dict[Verb, type[Order]] = {
+    Verb.RESUME: Resumption,
+    Verb.RELEASE: Resumption,
+    Verb.ABSENT: Absence,
+    Verb.ADOPT: Adoption,
+}
 
 
 class Done(View):
@@ -73,7 +84,8 @@ class Impossible(Exception):
 class Control(Protocol):
     """Carries out orders. They are written to the ledger before this returns."""
 
-    async def act(
-        self, verb: Verb, target: SetId, token: IdempotencyKey | None, job: JobName | None
-    ) -> str:
-        """Carry out an order and return in words what was done. Raises Impossible."""
+    async def act(self, verb: Verb, target: SetId, order: Order) -> str:
+        """Carry out an order, of the kind that `BODIES` has for it, and return what was done.
+
+        Raises Impossible.
+        """

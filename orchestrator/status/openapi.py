@@ -53,7 +53,8 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.body is not None:
         content = {JSON: {"schema": {"$ref": REFERENCE.format(model=route.body.__name__)}}}
-        operation["requestBody"] = {"required": True, "content": content}
+        needed = any(one.is_required() for one in route.body.model_fields.values())
+        operation["requestBody"] = {"required": needed, "content": content}
     return operation
 
 

@@ -269,6 +269,18 @@ def test_orders_reach_the_daemon(call, daemon, shown, verb):
     assert ended.out == f"prompts: {verb} is done\n"
 
 
+def test_resume_carries_the_cap(call, daemon, shown):
+    """The amount reaches the daemon as it was written; what is none is a wrong command line."""
+    daemon.sets = [shown.a_set("prompts", id="abcdefghij")]
+
+    call("resume", "--cap", "25.00", "prompts")
+    wrong = call("resume", "--cap", "-1", "prompts")
+
+    assert daemon.orders == [("/v1/sets/abcdefghij:resume", {"cap": "25.00"})]
+    assert wrong.code == os.EX_USAGE
+    assert "must be an amount of US dollars" in wrong.err
+
+
 def test_an_order_goes_to_each_set_that_is_named(call, daemon, shown):
     """One that is not there stops no other; it is said, and the code tells."""
     daemon.sets = [shown.a_set("monday"), shown.a_set("tuesday")]

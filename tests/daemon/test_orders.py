@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.daemon.orders import Orders
 from orchestrator.domain.ids import SetId
-from orchestrator.status.control import Verb
+from orchestrator.status.control import Order, Verb
 
 SET = SetId("aaaaaaaaaa")
 
@@ -31,7 +31,7 @@ async def test_between_two_shifts_an_order_waits_for_the_next():
     verbs.let.set()
 
     async with asyncio.TaskGroup() as group:
-        told = group.create_task(orders.act(Verb.PAUSE, SET, None, None))
+        told = group.create_task(orders.act(Verb.PAUSE, SET, Order()))
         await asyncio.sleep(0)
         waited = not told.done()
         async with orders.given_to(verbs):
@@ -53,7 +53,7 @@ async def test_a_shift_ends_after_the_orders_under_way():
 
     async with asyncio.TaskGroup() as group:
         group.create_task(shift())
-        told = group.create_task(orders.act(Verb.PAUSE, SET, None, None))
+        told = group.create_task(orders.act(Verb.PAUSE, SET, Order()))
         await verbs.begun.wait()
         for _ in range(3):
             await asyncio.sleep(0)

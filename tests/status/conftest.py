@@ -69,14 +69,15 @@ class Orders:
 
     broken: str = ""
     refused: str = "pause"
-    given: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
+    given: list[tuple[str | None, ...]] = field(default_factory=list)
 
-    async def act(self, verb, target, token, job) -> str:
+    async def act(self, verb, target, order) -> str:
         if verb == self.refused:
             raise Impossible("the set is delivered", "nothing is left to pause")
         if verb == self.broken:
             raise RuntimeError("a canary of ours")
-        self.given.append((verb.value, target, token, job))
+        told = [getattr(order, name, None) for name in ("token", "job", "cap")]
+        self.given.append((verb.value, target, *told))
         return f"{verb} is noted"
 
 

@@ -185,10 +185,14 @@ async def test_orders_are_carried_out_and_declined(world, asking, make):
     assert (await order("adopt", {"token": "orc1-x", "job": "batches/j1"}))[0] == 200
     assert (await order("adopt", {"token": "orc1-x", "job": "../../etc"}))[0] == 400
     assert (await order("delete-remote"))[0] == 200
+    assert (await order("resume", {"cap": "12.50"}))[0] == 200
+    assert (await order("resume", {"cap": "-1"}))[0] == 400
     assert (await order("cancel", target="/v1/sets/aaaaaaaaaa"))[0] == 404
     assert (await order("explode"))[0] == 404
-    assert [given[0] for given in world.orders.given] == ["cancel", "adopt", "delete-remote"]
-    assert world.orders.given[1] == ("adopt", of.id, "orc1-x", "batches/j1")
+    given = ["cancel", "adopt", "delete-remote", "resume"]
+    assert [one[0] for one in world.orders.given] == given
+    assert world.orders.given[1] == ("adopt", of.id, "orc1-x", "batches/j1", None)
+    assert world.orders.given[3] == ("resume", of.id, None, None, "12.50")
 
 
 async def test_an_error_of_ours_is_a_problem_without_its_inside(world, asking, make):
