@@ -184,6 +184,8 @@ class Retention(Section):
 
     work_days: Days = 7.0
     work_max_bytes: Positive | None = None
+    rejected_days: Annotated[Days, Field(ge=1)] | None = None
+    rejected_max_bytes: Positive | None = None
     remote_days: Days = 0.0
     events_days: Days = 90.0
     events_max_bytes: Positive = 1_000_000_000

@@ -200,7 +200,12 @@ class Assembly:
             ),
             ("deliver", Deliver(j, w.work, w.outbox, w.clock, p), DELIVERIES_MAX, _slow),
             ("cancel", Cancel(j, w.jobs, w.files, w.clock, p, retry), 4, _slow),
-            ("tidy", Tidy(j, w.work, w.jobs, w.files, w.clock, p, rules.retention), 2, _slow),
+            (
+                "tidy",
+                Tidy(j, w.work, w.outbox, w.jobs, w.files, w.clock, p, rules.retention),
+                2,
+                _slow,
+            ),
             ("recognise", Recognise(j, w.outbox, w.clock, p), 2, _slow),
             ("notify", Notify(j, w.notifier, w.clock, w.ids, retry), 2, _slow),
         )

@@ -69,6 +69,8 @@ def retention(settings: Settings) -> Retention:
         remote=timedelta(days=kept.remote_days),
         work=timedelta(days=kept.work_days),
         work_bytes_max=kept.work_max_bytes,
+        rejected=None if kept.rejected_days is None else timedelta(days=kept.rejected_days),
+        rejected_bytes_max=kept.rejected_max_bytes,
         ledger=timedelta(days=kept.events_days),
         ledger_bytes_max=kept.events_max_bytes,
     )

@@ -23,6 +23,7 @@ from orchestrator.ports.folders import (
     Outbox,
     PartPlan,
     PlanOrder,
+    Refusal,
     Work,
     part_of,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "PartPlan",
     "PlanOrder",
     "Project",
+    "Refusal",
     "Refused",
     "Sending",
     "Session",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from orchestrator.domain.batches import Kind, Mode, Part, Tally, Usage
@@ -275,6 +276,15 @@ class Work(Protocol):
         """Remove a set's folder once its results are safe."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A folder in `rejected/`: since when it is whole, and how many bytes of disk it takes."""
+
+    name: str
+    at: datetime
+    size: int
+
+
 class Outbox(Protocol):
     """Where results go. The commit point of a folder is its summary.json."""
 
@@ -297,3 +307,9 @@ class Outbox(Protocol):
 
     async def reject(self, info: SetInfo, reason: str, summary: Mapping[str, object]) -> None:
         """Move a refused input with its flaws to `rejected/`; repeatable."""
+
+    async def refusals(self) -> Sequence[Refusal]:
+        """Return what lies whole in `rejected/`."""
+
+    async def forget(self, refusal: Refusal) -> None:
+        """Remove what was refused, unless another refusal has taken its place; repeatable."""

@@ -16,8 +16,8 @@ import msgspec
 from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
-from orchestrator.ports import Delivery, SourceChanged, SourceGone
-from orchestrator.spool import delivered, publish, result_files, source
+from orchestrator.ports import Delivery, Refusal, SourceChanged, SourceGone
+from orchestrator.spool import delivered, publish, refused, result_files, source
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.filling import fill
 from orchestrator.spool.publish import Published
@@ -105,6 +105,14 @@ class FolderOutbox:
         await self._calls.one(
             reject, self._rejected, self._work / info.folder, info, reason, summary
         )
+
+    async def refusals(self) -> Sequence[Refusal]:
+        """Return what lies whole in `rejected/`."""
+        return await self._calls.one(refused.refusals, self._rejected)
+
+    async def forget(self, refusal: Refusal) -> None:
+        """Remove what was refused, unless another refusal has taken its place; repeatable."""
+        await self._calls.one(refused.forget, self._rejected, refusal)
 
     async def _write(
         self, info: SetInfo, summary: Mapping[str, object], origin: Origin, folder: Path

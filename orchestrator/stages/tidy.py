@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from orchestrator.domain.ids import SetId
-from orchestrator.ports import Clock, Files, Jobs, Project, Unavailable, Work
+from orchestrator.ports import Clock, Files, Jobs, Outbox, Project, Refusal, Unavailable, Work
 from orchestrator.store import jobs as job_rows, notices, questions, request_sets as set_rows
 from orchestrator.store.errors import LedgerFull
 from orchestrator.store.journal import Journal
@@ -22,7 +22,8 @@ class Retention:
     """How long what is finished is kept, and how much of it (bytes; None: no bound).
 
     `remote` is how long jobs stay at the provider, counted from the end of their set. Of the
-    ledger a bound takes sets that ended more than TOKEN_LIFE ago only.
+    ledger a bound takes sets that ended more than TOKEN_LIFE ago only, of what was refused (which
+    is kept for ever unless something is said) what is older than REFUSED_LIFE_MIN.
     """
 
     remote: timedelta = timedelta(0)
@@ -30,6 +31,8 @@ class Retention:
     work_bytes_max: int | None = None
     ledger: timedelta = timedelta(days=90)
     ledger_bytes_max: int | None = None
+    rejected: timedelta | None = None
+    rejected_bytes_max: int | None = None
     notices: timedelta = timedelta(days=30)
     vacuum_bytes_min: int = 16 << 20
 
@@ -61,13 +64,17 @@ class Memory:
 
     gone: set[str] = field(default_factory=set)
     sizes: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    refused_seen_at: datetime | None = None
     vacuumed_at: datetime | None = None
 
 
-Item: TypeAlias = Remains | OldFolder | OldSet | FreeSpace
+Item: TypeAlias = Remains | OldFolder | OldSet | Refusal | FreeSpace
 AT_ONCE_MAX = 100
 BEYOND_AT_ONCE_MAX = 20  # the file is measured again after so many
 FILE_LIFE = timedelta(hours=49)
+REFUSED_LIFE_MIN = timedelta(days=1)
+REFUSED_LOOK = timedelta(minutes=10)
 VACUUM_EVERY = timedelta(days=1)
 VACUUM_SHARE = 4  # a file of which this part is empty is worth to be written anew
 
@@ -78,6 +85,7 @@ class Tidy:
 
     journal: Journal
     work: Work
+    outbox: Outbox
     jobs: Jobs
     files: Files
     clock: Clock
@@ -90,7 +98,8 @@ class Tidy:
         remains = await self.journal.read(questions.remains)
         due = [one for one in remains if self._file_is_due(one) or self._job_is_due(one)]
         taken = await self.journal.read(space)
-        return [*due, *await self._old_folders(), *await self._old_sets(taken), *self._free(taken)]
+        ours: list[Item] = [*await self._old_folders(), *await self._old_refusals()]
+        return [*due, *ours, *await self._old_sets(taken), *self._free(taken)]
 
     def name(self, item: Item) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -101,6 +110,8 @@ class Tidy:
                 return item.folder
             case OldSet():
                 return item.set_id
+            case Refusal():
+                return f"rejected/{item.name}"
             case FreeSpace():
                 return "ledger"
 
@@ -113,6 +124,9 @@ class Tidy:
                 await self._remove(item)
             case OldSet():
                 await self._forget(item)
+            case Refusal():
+                await self.outbox.forget(item)
+                self.memory.refused.pop(item.name, None)
             case FreeSpace():
                 await self._vacuum()
 
@@ -174,6 +188,34 @@ class Tidy:
         if any(one.set_id == old.set_id for one in finished):
             await self.work.remove(old.folder)
             self.memory.gone.add(old.folder)
+
+    # ---- what was refused ---------------------------------------------------------------------
+
+    async def _old_refusals(self) -> list[Refusal]:
+        """Return what is too old, and the oldest beyond the bytes that may be taken.
+
+        Nothing of it was ever submitted, so nothing is owed for it.
+        """
+        now, keep, memory = self.clock.now(), self.retention, self.memory
+        if keep.rejected is None and keep.rejected_bytes_max is None:
+            return []
+        if memory.refused_seen_at is None or now >= memory.refused_seen_at + REFUSED_LOOK:
+            memory.refused_seen_at = now
+            found = await self.outbox.refusals()
+            memory.refused = {one.name: one for one in self._refused_too_long(found)}
+        return list(memory.refused.values())
+
+    def _refused_too_long(self, found: Sequence[Refusal]) -> list[Refusal]:
+        now, keep, most = self.clock.now(), self.retention, self.retention.rejected_bytes_max
+        old: list[Refusal] = []
+        taken = 0
+        for one in sorted(found, key=lambda one: one.at, reverse=True):
+            taken += one.size
+            too_old = keep.rejected is not None and one.at < now - keep.rejected
+            too_much = most is not None and taken > most and one.at < now - REFUSED_LIFE_MIN
+            if too_old or too_much:
+                old.append(one)
+        return old[::-1]
 
     # ---- the ledger ---------------------------------------------------------------------------
 

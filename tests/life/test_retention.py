@@ -1,5 +1,9 @@
 """What is no longer needed goes after its time, or when there is too much; nothing else does."""
 
+import os
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
 from orchestrator.store import request_sets as set_rows
@@ -106,6 +110,63 @@ def test_the_oldest_folders_go_when_they_take_too_much():
         assert folders(town) == {open_set.value.info.folder}
 
     live(scenario, config=KEPT)
+
+
+def refuse(town: Town, *names: str) -> None:
+    """Drop what is refused."""
+    for name in names:
+        (town.state / "inbox" / f"{name}.jsonl").write_text("no JSON at all\n" * 3)
+    town.wake()
+
+
+def refused(town: Town) -> dict[str, Path]:
+    """The folders of whole refusals, by name."""
+    root = town.state / "rejected"
+    return {one.name: one for one in root.iterdir() if (one / "summary.json").exists()}
+
+
+def age(town: Town, name: str, days: float) -> None:
+    """Let a refusal be so old: files have the time of the real clock, not of this one."""
+    at = (town.clock.now() - timedelta(days=days)).timestamp()
+    os.utime(refused(town)[name] / "summary.json", (at, at))
+
+
+def test_what_was_refused_is_kept_unless_something_is_said():
+    """By default it stays for ever; with `rejected_days` it goes after them, and not before."""
+
+    async def scenario(town: Town) -> None:
+        refuse(town, "old", "young")
+        await town.until(lambda: len(refused(town)) == 2)
+        age(town, "old", 3.5)
+        age(town, "young", 2.5)
+        await town.pass_time(6 * HOUR)
+        assert refused(town).keys() == {"old", "young"}
+        await town.restart("[retention]\nrejected_days = 3\n")
+        await town.pass_time(3 * HOUR)
+        assert refused(town).keys() == {"young"}
+        await town.pass_time(0.6 * DAY)
+        assert refused(town).keys() == set()
+
+    live(scenario)
+
+
+def test_the_oldest_refusals_go_when_they_take_too_much():
+    """Beyond `rejected_max_bytes` the oldest go, the newest and those of the last day stay."""
+
+    async def scenario(town: Town) -> None:
+        refuse(town, "first", "second", "third", "today")
+        await town.until(lambda: len(refused(town)) == 4)
+        for name, days in (("first", 9.0), ("second", 8.0), ("third", 7.0), ("today", 0.1)):
+            age(town, name, days)
+        each = sum(file.stat().st_blocks * 512 for file in refused(town)["today"].iterdir())
+        await town.restart(f"[retention]\nrejected_max_bytes = {2 * each}\n")
+        await town.pass_time(3 * HOUR)
+        assert refused(town).keys() == {"third", "today"}
+        await town.restart("[retention]\nrejected_max_bytes = 1\n")
+        await town.pass_time(3 * HOUR)
+        assert refused(town).keys() == {"today"}
+
+    live(scenario)
 
 
 @pytest.mark.slow

@@ -209,6 +209,10 @@ class Town:
         for one in drops:
             one.put(self.state / "inbox")
             self.drops.append(one)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the inbox be looked at."""
         assert self.life is not None
         assert self.life.assembly is not None
         self.life.assembly.bells.of("intake").ring()
