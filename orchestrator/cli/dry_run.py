@@ -15,6 +15,7 @@ from orchestrator.cli.dropping import check_file, split_name
 from orchestrator.config.settings import Settings
 from orchestrator.daemon.translation import policies
 from orchestrator.domain.batches import Usage
+from orchestrator.domain.calibration import TOKENS_PER_BYTE, guess
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
 from orchestrator.ports import Claim, IndexOrder, IndexReport, PartPlan, PlanOrder
@@ -45,7 +46,7 @@ class DryRun:
         self._settings = settings
         self._choice = choice
         self._policies = policies(settings)
-        self._rate = 0.25
+        self._rate = TOKENS_PER_BYTE
         _, suffix = split_name(file.name)
         self._folder.mkdir()
         facts = _place(file, self._folder / source.INPUT)
@@ -80,8 +81,7 @@ class DryRun:
         )
         async with self._showing() as work:
             report = await work.index(self._claim, order)
-        if report.content_bytes:
-            self._rate = report.tokens / report.content_bytes
+        self._rate = guess(report.tokens, report.wire_bytes)
         return report
 
     def reason(self, report: IndexReport) -> str | None:

@@ -37,7 +37,7 @@ from orchestrator.domain.policy import (
 )
 from orchestrator.domain.request_sets import is_told
 from orchestrator.ports import Blocked, Clock, Sending
-from orchestrator.store import incidents, notices, projects, request_sets
+from orchestrator.store import incidents, notices, projects, queue, request_sets
 from orchestrator.store.database import Tx
 from orchestrator.store.errors import StaleTransition
 from orchestrator.store.journal import Journal
@@ -205,7 +205,8 @@ class OneProject:
         least = min(LEARNED_TOKENS_MIN, max(ceiling // LEARNED_SHARE, 1))
 
         def halve(tx: Tx) -> int:
-            tried = projects.enqueued(tx, self.name, model) + part.tokens
+            load = queue.load(tx)
+            tried = load.tokens.get(model, 0) + load.estimates.tokens(part)
             base = tried if present is None else min(tried, present)
             return projects.halve(tx, now, self.name, model, base, least)
 

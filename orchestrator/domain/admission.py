@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from orchestrator.domain.batches import Part, Planned, Unsent
+from orchestrator.domain.calibration import Estimates
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.policy import Limits
 
@@ -29,12 +30,14 @@ class Load:
     """What the project holds already: by us in live jobs, and (jobs only) by others.
 
     Tokens are estimates by model; storage counts the input files that are at the provider.
+    `estimates` tells how many tokens a batch has by now, whatever they were when it was planned.
     """
 
     jobs: int = 0
     storage_bytes: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     live_of_set: dict[SetId, int] = field(default_factory=dict)
+    estimates: Estimates = field(default_factory=Estimates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,13 @@ def admit(
     that need the same, so that small batches do not starve a large one.
     """
     token_limit = cache(token_limit)  # there are many batches of few models
-    oversized = [one.batch for one in candidates if is_oversized(one.batch.part, token_limit)]
-    waiting = [one for one in candidates if not is_oversized(one.batch.part, token_limit)]
+    oversized: list[Unsent] = []
+    waiting: list[Candidate] = []
+    for one in candidates:
+        if is_oversized(one.batch.part, load.estimates, token_limit):
+            oversized.append(one.batch)
+        else:
+            waiting.append(one)
     load = replace(load, tokens=dict(load.tokens), live_of_set=dict(load.live_of_set))
     admitted: list[Unsent] = []
     walls = _Walls()
@@ -114,10 +122,10 @@ def _in_turn(waiting: Sequence[Candidate], load: Load) -> Iterator[Unsent]:
             heappush(queue, (_rank(*ranked[-1], load), name))
 
 
-def is_oversized(part: Part, token_limit: TokenLimit) -> bool:
+def is_oversized(part: Part, estimates: Estimates, token_limit: TokenLimit) -> bool:
     """Tell whether a batch alone is above its model's limit of tokens, and can be split."""
     limit = token_limit(part.model)
-    return limit is not None and part.tokens > limit and part.count > 1
+    return limit is not None and part.count > 1 and estimates.tokens(part) > limit
 
 
 def _rank(place: int, candidate: Candidate, load: Load) -> _Rank:
@@ -133,7 +141,8 @@ def _needs_storage(batch: Unsent) -> bool:
 def _spend(batch: Unsent, load: Load) -> None:
     part = batch.part
     load.jobs += 1
-    load.tokens[part.model] = load.tokens.get(part.model, 0) + part.tokens
+    tokens = load.estimates.tokens(part)
+    load.tokens[part.model] = load.tokens.get(part.model, 0) + tokens
     load.live_of_set[part.request_set] = load.live_of_set.get(part.request_set, 0) + 1
     if _needs_storage(batch):
         load.storage_bytes += part.wire_bytes
@@ -147,7 +156,7 @@ def _obstacle(
         walls.jobs = True
         return f"{load.jobs} of {limits.active_jobs_max} jobs of the project are active"
     limit, held = token_limit(part.model), load.tokens.get(part.model, 0)
-    if limit is not None and held and held + part.tokens > limit:
+    if limit is not None and held and held + load.estimates.tokens(part) > limit:
         walls.models.add(part.model)
         return f"{held:,} of {limit:,} enqueued tokens of {part.model} are in use"
     stored, most = load.storage_bytes, limits.storage_bytes_max

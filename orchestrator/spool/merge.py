@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
+from math import ceil
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from blake3 import blake3
 
+from orchestrator.domain.calibration import TOKENS_PER_BYTE, tokens_in
 from orchestrator.domain.defaults import filled_bytes, request_lengths, wire_lengths
 from orchestrator.domain.layout import ANSWER, FLAWED, LINE, SIDE, Settled
 from orchestrator.spool import atomic, source
@@ -23,7 +25,8 @@ from orchestrator.spool.source import Rows
 ROWS_AT_ONCE = 1 << 16
 RECORDS_AT_ONCE = 1000
 _COPY_BYTES = 64 << 20
-TOKENS_PER_BYTE = 0.25
+SAMPLED = 32
+SAMPLED_BYTES_MIN = 1 << 11  # shorter lines hold no pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,11 @@ def merge(
     _settle_offsets(folder, counts, before)
     for name, target in (("flaws", source.FLAWS), ("warnings", source.WARNINGS)):
         _renumber(folder, counts, before, (name, target), flaws_kept_max)
-    sums = _states(folder, before[-1].rows, fragments)
+    wire, tokens = _states(folder, before[-1].rows, fragments)
     _answers(folder, before[-1].rows)
     content = blake3((folder / source.BLOCKS).read_bytes()).hexdigest()
     atomic.fsync_dir(folder)
-    return Merged(content, *sums)
+    return Merged(content, wire, _without_media(folder, tokens))
 
 
 def _concatenate(folder: Path, counts: Sequence[Counted], name: str, target: str) -> None:
@@ -151,6 +154,21 @@ def _states(folder: Path, total: int, fragments: Sequence[bytes]) -> tuple[int, 
     atomic.fsync(into, path)
     os.close(into)
     return wire, tokens
+
+
+def _without_media(folder: Path, tokens: int) -> int:
+    """Correct an estimate by bytes alone: some requests tell how much of a set is not text."""
+    lines: Rows = source.open_lines(folder)
+    if not len(lines) or int(lines["length"].sum()) < SAMPLED_BYTES_MIN * len(lines):
+        return tokens
+    places = np.unique(np.linspace(0, len(lines) - 1, SAMPLED).astype(np.int64))
+    by_bytes = by_content = 0
+    with source.Source(folder) as opened:
+        for place in places.tolist():
+            request = opened.request(lines[place])
+            by_bytes += ceil(len(request) * TOKENS_PER_BYTE)
+            by_content += tokens_in(request)
+    return tokens * by_content // by_bytes if by_bytes else tokens
 
 
 def _answers(folder: Path, total: int) -> None:

@@ -7,6 +7,7 @@ planning again after a crash finds the same names.
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -141,7 +142,7 @@ class _Planner:
             sizes = item_sizes(LINES, lengths, ordinals)
             fits = sizes <= self._order.limits.file_max_bytes
             self._settle_large(ordinals[~fits], sizes[~fits])
-            tokens = self._tokens(lengths)
+            tokens = self._tokens(sizes)
             for cut in cutter.feed(ordinals[fits], sizes[fits], tokens[fits]):
                 yield self._part(cut, "file")
         for cut in cutter.finish():
@@ -162,7 +163,7 @@ class _Planner:
         whole, too_large, inline_items = Measure(), Measure(), 0
         for ordinals, lengths in self._pool(lo, hi):
             sizes = item_sizes(LINES, lengths, ordinals)
-            tokens = self._tokens(lengths)
+            tokens = self._tokens(sizes)
             large = sizes > self._order.limits.file_max_bytes
             whole += _sum(sizes, tokens)
             too_large += _sum(sizes[large], tokens[large])
@@ -172,7 +173,8 @@ class _Planner:
     def _fits_inline(self, whole: Measure, inline_bytes: int) -> bool:
         bytes_max = min(self._order.limits.inline_max_bytes, self._order.batch_bytes_max)
         bounds = Measure(bytes_max, self._count_max, self._tokens_max)
-        return Measure(inline_bytes, whole.count, whole.tokens).within(bounds)
+        tokens = max(whole.tokens, ceil(inline_bytes * self._order.tokens_per_byte))
+        return Measure(inline_bytes, whole.count, tokens).within(bounds)
 
     def _whole(self, lo: Ordinal, hi: Ordinal, whole: Measure) -> Cut:
         """Return the whole stretch as one part."""
@@ -208,8 +210,8 @@ class _Planner:
         wider = frame.bytes_each - LINES.bytes_each
         return frame.size(cut.measure.bytes + cut.measure.count * wider)
 
-    def _tokens(self, lengths: UInt64s) -> Int64s:
-        estimate: Int64s = np.ceil(lengths * self._order.tokens_per_byte).astype(np.int64)
+    def _tokens(self, sizes: Int64s) -> Int64s:
+        estimate: Int64s = np.ceil(sizes * self._order.tokens_per_byte).astype(np.int64)
         return estimate
 
     def _settle_large(self, ordinals: Int64s, sizes: Int64s) -> None:

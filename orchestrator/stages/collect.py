@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from orchestrator.domain import batches as machine, request_sets as sets
 from orchestrator.domain.batches import Batch, Ended, Lapsed, LapseReason, Part
+from orchestrator.domain.calibration import guess, text_bytes
 from orchestrator.domain.failures import INTERNAL
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.jobs import Gone, JobState
@@ -190,6 +191,7 @@ class Collect:
             if cost is not None:
                 projects.charge(tx, part.token, cost)
             seen = part.wire_bytes * report.tally.answered // part.count
+            seen = text_bytes(seen, guess(info.tokens, info.content_bytes))
             projects.observe_usage(tx, now, part.project, part.model, report.usage.prompt, seen)
 
         await self.journal.record(

@@ -12,15 +12,20 @@ from datetime import UTC, datetime
 
 from orchestrator.domain import batches as machine, ids, request_sets as sets
 from orchestrator.domain.batches import Batch, Collected, Lapsed, LapseReason, Planned
+from orchestrator.domain.calibration import PLANNED_SHARE, guess
 from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo
 from orchestrator.ports import Jobs, PartPlan, PlanOrder, Project, Unavailable, Work, part_of
-from orchestrator.store import batches as batch_rows, projects, questions, request_sets as set_rows
+from orchestrator.store import (
+    batches as batch_rows,
+    calibration,
+    questions,
+    request_sets as set_rows,
+)
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
-BYTES_A_TOKEN_RATE = 0.25
 COUNTED_OF_A_SET = 8
 DUE_MAX = 1000
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,12 +96,13 @@ class Plan:
 
     async def _rate(self, info: SetInfo) -> float:
         """Return how many tokens a byte is: as answers taught it, as counted, or as guessed."""
-        taught = await self.journal.read(projects.tokens_per_byte, info.project, info.model)
+        known = await self.journal.read(calibration.estimates)
+        taught = known.rates.get(info.id)
         if taught is None and self.project.limits().count_tokens:
             if info.id not in self.counted:
                 self.counted[info.id] = await self._counted(info)
             taught = self.counted[info.id]
-        return _guess(info) if taught is None else taught
+        return guess(info.tokens, info.content_bytes) if taught is None else taught
 
     async def _counted(self, info: SetInfo) -> float | None:
         """Let the service count some requests of a set, before its model has answered any."""
@@ -163,6 +169,7 @@ class Plan:
         self, info: SetInfo, bound: int, rows: Sequence[Batch], generation: int, rate: float
     ) -> PlanOrder:
         choice, limits = from_text(info.options), self.project.limits()
+        enqueued = self.project.token_limit(info.model)
         return PlanOrder(
             request_set=info.id,
             generation=generation,
@@ -170,7 +177,7 @@ class Plan:
             limits=limits,
             batch_bytes_max=min(bound, limits.file_max_bytes),
             requests_max=choice.requests_max or limits.requests_per_batch_max,
-            tokens_max=self.project.token_limit(info.model),
+            tokens_max=None if enqueued is None else max(int(enqueued * PLANNED_SHARE), 1),
             tokens_per_byte=rate,
             kind=info.kind,
             model=info.model,
@@ -200,10 +207,6 @@ class Plan:
         return restored
 
 
-def _guess(info: SetInfo) -> float:
-    return info.tokens / info.content_bytes if info.content_bytes else BYTES_A_TOKEN_RATE
-
-
 def _due(tx: Tx, handled: frozenset[IdempotencyKey]) -> list[SetId]:
     """Return what may hold something to be planned, in order of urgency but for what lapsed.
 
@@ -224,12 +227,14 @@ def _is_to_be_split(row: Batch) -> bool:
 
 
 def _turned_away(rows: Sequence[Batch], generation: int) -> Mapping[str, int]:
-    """Count by their ranges the jobs of a generation that failed.
+    """Count by their ranges the batches of a generation that were no try.
 
-    Only of those for which there was no room are the requests still in this generation's pool.
+    Those that were split unsent, and of the jobs that failed those for which there was no room: of
+    the others the requests are not in this generation's pool any more.
     """
-    failed = (row for row in rows if isinstance(row, Lapsed) and row.reason is LapseReason.FAILED)
-    return Counter(row.part.ranges for row in failed if row.part.generation == generation)
+    no_try = {LapseReason.FAILED, LapseReason.DROPPED}
+    away = (row for row in rows if isinstance(row, Lapsed) and row.reason in no_try)
+    return Counter(row.part.ranges for row in away if row.part.generation == generation)
 
 
 def _generations(rows: Sequence[Batch]) -> list[int]:

@@ -35,7 +35,13 @@ from orchestrator.ports import (
     Work,
 )
 from orchestrator.stages import turn
-from orchestrator.store import jobs as job_rows, questions, queue, request_sets as set_rows
+from orchestrator.store import (
+    calibration,
+    jobs as job_rows,
+    questions,
+    queue,
+    request_sets as set_rows,
+)
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
@@ -108,9 +114,6 @@ class Submit:
 
     async def do(self, item: Unsent) -> None:
         """Send one create, after everything that has to be true before it."""
-        if is_oversized(item.part, self.project.token_limit):
-            await self._give_back(item)
-            return
         folder = await self.journal.read(questions.folder, item.part.request_set)
         try:
             account = self.jobs.account
@@ -124,16 +127,22 @@ class Submit:
                 item, account, "a create of this batch may have been sent in an earlier life"
             )
             return
+        if await self._is_given_back(item):
+            return
         if isinstance(item, Uploaded) and item.file_expires - self.clock.now() < EXPIRY_MARGIN:
             await self._upload_again(item, f"{item.file} expires too soon")
             return
         await self._send(item, account, folder)
 
-    async def _give_back(self, item: Unsent) -> None:
-        """Let a batch be planned again in smaller parts: alone it is above what is allowed."""
-        limit = self.project.token_limit(item.part.model)
-        why = f"alone it has {item.part.tokens:,} tokens, {limit:,} may be enqueued: it is split"
+    async def _is_given_back(self, item: Unsent) -> bool:
+        """Let a batch be planned again in smaller parts if it alone is above what is allowed."""
+        known = await self.journal.read(calibration.estimates)
+        if not is_oversized(item.part, known, self.project.token_limit):
+            return False
+        tokens, limit = known.tokens(item.part), self.project.token_limit(item.part.model)
+        why = f"alone it has {tokens:,} tokens, {limit:,} may be enqueued: it is split"
         await self.journal.record(machine.drop(item, self.clock.now(), why))
+        return True
 
     def _looked_again(self, item: Unsent) -> bool:
         since = self.project.sending.fresh_after.get(item.part.token)

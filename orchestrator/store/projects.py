@@ -168,15 +168,3 @@ def learned(tx: Connection, project: ProjectName) -> dict[str, int]:
         )
     )
     return {model: int(limit) for model, limit in rows}
-
-
-def enqueued(tx: Connection, project: ProjectName, model: str) -> int:
-    """Return the estimated tokens that count against the limit of a model now."""
-    total = tx.scalar(
-        select(func.sum(batches.c.tokens)).where(
-            batches.c.project == project,
-            batches.c.model == model,
-            batches.c.state.in_(["submitting", "submitted"]),
-        )
-    )
-    return int(total or 0)

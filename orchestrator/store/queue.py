@@ -8,6 +8,7 @@ from orchestrator.domain.admission import Candidate, Load
 from orchestrator.domain.batches import Planned, Uploaded
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo, may_start_work
+from orchestrator.store.calibration import estimates
 from orchestrator.store.codecs import batch_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
@@ -55,6 +56,7 @@ _LOAD = Question(
         batches.c.model,
         func.sum(case((_active, 1), else_=0)),
         func.sum(case((_active, batches.c.tokens), else_=0)),
+        func.sum(case((_active, batches.c.wire_bytes), else_=0)),
         func.sum(case((_held, batches.c.wire_bytes), else_=0)),
     )
     .where(one_of(batches.c.state, *FILES_HELD))
@@ -98,11 +100,12 @@ def _going_on(tx: Tx) -> list[SetInfo]:
 
 def load(tx: Tx) -> Load:
     """Sum up what live batches hold at the provider, by model and set."""
-    total = Load()
-    for set_id, model, jobs, tokens, stored in _LOAD.rows(tx):
+    total = Load(estimates=estimates(tx))
+    for set_id, model, jobs, planned, sent, stored in _LOAD.rows(tx):
         total.jobs += jobs
         total.storage_bytes += stored
-        total.tokens[model] = total.tokens.get(model, 0) + tokens
         name = SetId(set_id)
+        tokens = total.estimates.sum(name, planned, sent)
+        total.tokens[model] = total.tokens.get(model, 0) + tokens
         total.live_of_set[name] = total.live_of_set.get(name, 0) + jobs
     return total

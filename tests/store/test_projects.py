@@ -4,12 +4,10 @@ from datetime import timedelta
 
 from hypothesis import given, strategies as st
 
-from orchestrator.domain.batches import intend
 from orchestrator.store import incidents, projects
 from orchestrator.store.database import InlineDatabase
 from orchestrator.store.projects import SEEN_BYTES_MAX, Block
-from orchestrator.store.transitions import apply
-from tests.store.values import ACCOUNT, DEFAULT, NOW, collect_all, planned, set_info, start
+from tests.store.values import DEFAULT, NOW, collect_all, planned, set_info, start
 
 MODEL = "gemini-2.5-flash"
 LATER = NOW + timedelta(hours=1)
@@ -51,16 +49,12 @@ async def test_a_limit_never_falls_to_nothing(ledger: InlineDatabase) -> None:
     assert limits == [1, 1, 1]
 
 
-async def test_what_was_learned_and_what_is_enqueued(ledger: InlineDatabase) -> None:
-    """Learned limits by model, and the tokens that count against one now."""
-    await ledger.transact(start, set_info(), planned(1), planned(2))
-    await ledger.transact(apply, NOW, intend(planned(1), NOW, ACCOUNT, 1))
+async def test_what_was_learned_is_told_by_model(ledger: InlineDatabase) -> None:
+    """A limit that was learned, not a model of which only usage was seen."""
     await ledger.transact(projects.halve, NOW, DEFAULT, MODEL, 1_000)
     await ledger.transact(projects.observe_usage, NOW, DEFAULT, "another", 1, 4)
 
     assert await ledger.read(projects.learned, DEFAULT) == {MODEL: 500}
-    assert await ledger.read(projects.enqueued, DEFAULT, MODEL) == 600
-    assert await ledger.read(projects.enqueued, DEFAULT, "another") == 0
 
 
 async def test_models_learn_apart(ledger: InlineDatabase) -> None:

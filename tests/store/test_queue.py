@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from math import ceil
 
 from orchestrator.domain.admission import Candidate, Load
 from orchestrator.domain.batches import confirm, intend, postpone
+from orchestrator.domain.calibration import Estimates
 from orchestrator.domain.ids import JobName
 from orchestrator.domain.request_sets import Flags
 from orchestrator.store import queue, request_sets
@@ -89,7 +91,9 @@ async def test_the_load_is_what_is_at_the_provider(ledger: InlineDatabase) -> No
 
     sent = await ledger.read(queue.load)
 
-    assert sent == Load(1, 2 * 2_500, {INFO.model: 600}, {INFO.id: 1})
+    taught = 600 / (2_500 * 9 // 10)  # by the answers of the fifth
+    tokens = {INFO.model: ceil(2_500 * taught)}
+    assert sent == Load(1, 2 * 2_500, tokens, {INFO.id: 1}, Estimates({INFO.id: taught}))
 
 
 async def test_an_idle_project_holds_nothing(ledger: InlineDatabase) -> None:
