@@ -24,6 +24,7 @@ from orchestrator.stages.cancel import Cancel
 from orchestrator.stages.collect import Collect
 from orchestrator.stages.control import Control
 from orchestrator.stages.deliver import Deliver
+from orchestrator.stages.fitting import Fitting
 from orchestrator.stages.intake import Intake
 from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
@@ -151,7 +152,7 @@ class Assembly:
             w.inbox,
             w.work,
             w.outbox,
-            w.jobs,
+            Fitting(w.jobs, w.clock, w.ids, retry, p.report),
             w.clock,
             install,
             rules.choose,

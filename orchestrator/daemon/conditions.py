@@ -15,6 +15,7 @@ REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
     "doubtful_start": "nothing to do: jobs that the ledger may not know are looked for first",
     SPACE: "free some space; work goes on by itself",
+    "model_check": "nothing to do: a model that cannot do it is refused at its first create",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
     "all_failed": "read the errors in results.jsonl: the requests or the model may not fit",
     "slow": "nothing is lost: the service ends a job after 48 h and it is then sent again; "

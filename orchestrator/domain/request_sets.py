@@ -152,9 +152,9 @@ SET_EDGES = edges(SetEdge)
 OPEN_STATES = frozenset({"received", "indexed", "running"})
 
 
-def index(request_set: Received) -> Move[Received, Indexed]:
-    """Accept the set."""
-    return Move(request_set, Indexed(request_set.info))
+def index(request_set: Received, why: str = "") -> Move[Received, Indexed]:
+    """Accept the set; `why` tells what could not be checked."""
+    return Move(request_set, Indexed(request_set.info), why)
 
 
 def reject(request_set: Received, reason: str, now: datetime) -> Move[Received, Rejected]:

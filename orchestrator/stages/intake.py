@@ -19,12 +19,11 @@ from orchestrator.ports import (
     Inbox,
     IndexOrder,
     IndexReport,
-    Jobs,
     Outbox,
     OutboxTaken,
-    Trouble,
     Work,
 )
+from orchestrator.stages.fitting import Fitting, NotYet, Verdict
 from orchestrator.store import questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
@@ -50,7 +49,6 @@ NO_CHOICE = Choice(
     cost_max_micros=None,
     canonical="{}",
 )
-METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 LOOK_SECONDS = 30.0  # for claims that nobody has a reason to look for
 
 
@@ -69,14 +67,15 @@ class Intake:
     `choose` resolves the options of a drop (its profile and the text of its options file) and
     raises BadOptions; `lines` bounds a line's bytes, `flaws` how many flaws are written down.
     `room` tells why nothing may be claimed now (too little free space), or None. `busy` are the
-    folders at work in this life, `fitting` the models and methods that the service has confirmed.
+    folders at work in this life, `later` those that wait for a word of the service about their
+    model, until when (elapsed seconds).
     """
 
     journal: Journal
     inbox: Inbox
     work: Work
     outbox: Outbox
-    jobs: Jobs
+    fitting: Fitting
     clock: Clock
     install: InstallId
     choose: Callable[[str, str | None], Choice]
@@ -84,7 +83,7 @@ class Intake:
     line_bytes_max: int = 20_000_000
     flaws_kept_max: int = 100_000
     busy: set[str] = field(default_factory=set)
-    fitting: set[tuple[str, str]] = field(default_factory=set)
+    later: dict[str, float] = field(default_factory=dict)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     naming: asyncio.Lock = field(default_factory=asyncio.Lock)
     memory: Memory = field(default_factory=Memory)
@@ -108,8 +107,10 @@ class Intake:
         settled = await self.journal.read(questions.settled_folders)
         async with self.claiming:  # a claim that is being made is nobody else's
             lying = await self.inbox.claims(settled)
-        claims = [c for c in await self._sent_first(lying) if c.folder not in self.busy]
-        memory.left_over |= bool(claims)
+        waiting = {folder for folder, until in self.later.items() if until > now}
+        held = self.busy | waiting
+        claims = [c for c in await self._sent_first(lying) if c.folder not in held]
+        memory.left_over |= bool(claims) or bool(waiting)
         return claims
 
     async def _sent_first(self, claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -146,6 +147,7 @@ class Intake:
         if claim.folder in self.busy:
             return True
         self.busy.add(claim.folder)
+        self.later.pop(claim.folder, None)
         try:
             stored = await self.journal.read(set_rows.by_folder, claim.folder)
             if stored is None:
@@ -195,9 +197,14 @@ class Intake:
         return Received(info)
 
     async def _judge(self, received: Received, claim: Claim) -> bool:
-        reason = await self._reason(received, claim)
+        try:
+            verdict = await self._verdict(received.info, claim)
+        except NotYet as waits:
+            self.later[claim.folder] = waits.not_before
+            return False
+        reason = verdict.flaw
         if reason is None:
-            await self.journal.record(machine.index(received))
+            await self.journal.record(machine.index(received, verdict.unchecked or ""))
             return True
         try:
             await self.outbox.reject(received.info, reason, _told(received.info))
@@ -208,36 +215,21 @@ class Intake:
         await self.journal.record(machine.reject(received, reason, self.clock.now()))
         return True
 
-    async def _reason(self, received: Received, claim: Claim) -> str | None:
+    async def _verdict(self, info: SetInfo, claim: Claim) -> Verdict:
         choice, problem = self._chosen(claim)
         if claim.trouble is not None or problem is not None:
-            return claim.trouble or problem
+            return Verdict(flaw=claim.trouble or problem)
         report = await self.work.index(claim, _order(choice, self))
-        return flaw_of_the_whole(report, choice) or await self._flaw_of_the_model(received.info)
+        flaw = flaw_of_the_whole(report, choice)
+        if flaw is not None or info.answered_from is not None:
+            return Verdict(flaw=flaw)
+        return await self.fitting.judge(info.model, info.kind)
 
     def _chosen(self, claim: Claim) -> tuple[Choice, str | None]:
         try:
             return self.choose(claim.profile, claim.options), None
         except BadOptions as error:
             return NO_CHOICE, str(error)
-
-    async def _flaw_of_the_model(self, info: SetInfo) -> str | None:
-        method = METHODS[info.kind]
-        if info.answered_from is not None or (info.model, method) in self.fitting:
-            return None
-        try:
-            model = await self.jobs.model(info.model)
-            if model is not None and method in model.methods:
-                self.fitting.add((info.model, method))
-                return None
-            others = [one.name for one in await self.jobs.models() if method in one.methods]
-        except Trouble:
-            return None  # it will be found at the first create
-        what = f"the service does not know the model {info.model!r}"
-        if model is not None:
-            what = f"the model {info.model!r} has no {method}"
-        names = ", ".join(sorted(name.removeprefix("models/") for name in others))
-        return f"{what}; set `model` to one that has: {names or 'none is offered to this key'}"
 
 
 @dataclass(frozen=True, slots=True)
