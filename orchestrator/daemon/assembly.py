@@ -34,6 +34,7 @@ from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.submit import Submit
 from orchestrator.stages.tidy import Retention, Tidy
 from orchestrator.stages.upload import Upload
+from orchestrator.stages.waits import Waits
 from orchestrator.stages.watch import Watch
 from orchestrator.store.errors import LedgerError
 from orchestrator.store.journal import Journal
@@ -160,7 +161,8 @@ class Assembly:
             rules.line_bytes_max,
             rules.flaws_kept_max,
         )
-        submission = self.policies.submission
+        submission, poll = self.policies.submission, self.policies.poll
+        waits = Waits(j, w.jobs, w.clock, p, poll)
         return (
             ("intake", intake, 2, _every(rules.scan_every)),
             ("plan", Plan(j, w.work, p, w.jobs), 2, _every(timedelta(seconds=30))),
@@ -189,7 +191,7 @@ class Assembly:
             ),
             (
                 "watch",
-                Watch(j, w.work, w.jobs, w.clock, w.ids, install, p, self.policies.poll, retry),
+                Watch(j, w.work, w.jobs, w.clock, w.ids, install, p, poll, retry, waits),
                 1,
                 self._until_the_next_scan,
             ),

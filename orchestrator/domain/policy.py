@@ -5,6 +5,7 @@ from datetime import timedelta
 from enum import Enum
 
 MEBIBYTE = 1 << 20
+HOUR = timedelta(hours=1)
 TURNAROUND_TARGET = timedelta(hours=24)  # what the service aims at for a batch
 RETRYABLE_CODES = frozenset({1, 2, 4, 8, 10, 13, 14})
 LEARNED_TOKENS_MIN = 100_000  # a learned limit of enqueued tokens never falls below this
@@ -115,12 +116,17 @@ def next_look(policy: PollPolicy, youngest: timedelta, jitter: float) -> timedel
     return wait * (0.9 + jitter / 5)
 
 
-def slowness(model: str, age: timedelta, poll: PollPolicy) -> str | None:
-    """Say in words that the oldest job of a model is late, None while it is not."""
-    hours = age.total_seconds() / 3600
-    target = TURNAROUND_TARGET.total_seconds() / 3600
+def slowness(model: str, age: timedelta, wait: timedelta, poll: PollPolicy) -> str | None:
+    """Say in words that a model is late, None while it is not.
+
+    `age` is that of its oldest job; `wait` how long a request waits already, in whatever jobs.
+    """
+    hours, target = age / HOUR, TURNAROUND_TARGET / HOUR
     if age > poll.stuck_after:
         return f"the oldest job of {model} is {hours:.0f} h old and seems stuck, not only slow"
-    if age > TURNAROUND_TARGET:
+    if age > TURNAROUND_TARGET and wait < age + HOUR:
         return f"the oldest job of {model} is {hours:.0f} h old, the service aims at {target:.0f} h"
+    if wait > TURNAROUND_TARGET:
+        waited = f"requests of {model} have waited {wait / HOUR:.0f} h for an answer"
+        return f"{waited}, through more than one job; the service aims at {target:.0f} h"
     return None

@@ -17,9 +17,9 @@ from orchestrator.domain.policy import (
     RetryPolicy,
     backoff,
     next_look,
-    slowness,
 )
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
+from orchestrator.stages.waits import Waits
 from orchestrator.store import (
     batches as batch_rows,
     jobs as job_rows,
@@ -41,8 +41,6 @@ class Memory:
     missing_since: dict[JobName, float] = field(default_factory=dict)
     twins: set[JobName] = field(default_factory=set)
     states: dict[JobName, str] = field(default_factory=dict)
-    slow: set[str] = field(default_factory=set)
-    given_up: set[JobName] = field(default_factory=set)
     watched: frozenset[JobName] = frozenset()  # our live jobs as the last look began
     hurried: bool = False  # a look was asked for because of jobs that began since
 
@@ -60,6 +58,7 @@ class Watch:
     project: Project
     poll: PollPolicy
     retry: RetryPolicy
+    waits: Waits
     memory: Memory = field(default_factory=Memory)
 
     async def find(self) -> Sequence[str]:
@@ -95,7 +94,7 @@ class Watch:
             elif scan.complete:
                 await self._ask_for(batch)
         await self._account_for_the_rest(scan, controls)
-        await self._mind_the_old(list(mine.values()))
+        await self.waits.mind(list(mine.values()))
         youngest = min((self.clock.now() - row.submitted_at for row in mine.values()), default=None)
         wait = next_look(self.poll, youngest, self.ids.jitter()) if youngest is not None else None
         self.project.scanned(wait)
@@ -167,29 +166,6 @@ class Watch:
             assert isinstance(job.state, JobState), "an end is a known state"
             move = machine.end(batch, job.state, job.error, self.clock.now())
             await self.journal.record(move)
-
-    async def _mind_the_old(self, submitted: Sequence[Submitted]) -> None:
-        """Report models that are slower than the service's target, and jobs that seem stuck."""
-        now = self.clock.now()
-        oldest: dict[str, timedelta] = {}
-        for row in submitted:
-            age = now - row.submitted_at
-            oldest[row.part.model] = max(age, oldest.get(row.part.model, age))
-            stuck = age > self.poll.stuck_after
-            if stuck and self.poll.resubmit_stuck and row.job not in self.memory.given_up:
-                await self._give_up(row)
-        for model in self.memory.slow - oldest.keys():
-            self.project.report("slow", model, None)
-        for model, age in oldest.items():
-            self.project.report("slow", model, slowness(model, age, self.poll))
-        self.memory.slow = set(oldest)
-
-    async def _give_up(self, row: Submitted) -> None:
-        try:
-            await self.jobs.cancel(row.job)
-        except Unavailable:
-            return
-        self.memory.given_up.add(row.job)
 
     async def _ask_for(self, batch: Submitted) -> None:
         """A complete list does not show a job of ours: ask for it, patiently."""

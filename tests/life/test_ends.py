@@ -235,6 +235,28 @@ def test_a_vanished_result_file_holds_its_set():
     live(scenario, faults=(Fault(do="answer", on="files.download", status=404),))
 
 
+def test_a_model_that_never_answers_is_not_young_again_with_each_generation():
+    """However many of its jobs expire: their requests' first submission is what counts."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("mute", 4))
+        await town.pass_time(25 * HOUR)
+        told = len(town.troubles)
+        await town.pass_time(90 * HOUR)
+        assert len(town.jobs) == 3
+        since = [why for kind, _, why in town.troubles[told:] if kind == "slow"]
+        assert None not in since
+        assert "have waited 114 h for an answer" in (since[-1] or "")
+        town.emulator.faults.clear()
+        await town.until_delivered(within=5 * DAY)
+        town.judge()
+        await town.pass_time(3 * HOUR)
+        assert ("slow", "gemini-2.5-flash", None) in town.troubles[told:]
+
+    seldom = "[polling]\ninterval_min_seconds = 3600\ninterval_max_seconds = 7200\n"
+    live(scenario, faults=(Fault(do="stuck"),), config=seldom)
+
+
 def test_a_stall_of_sixty_hours_is_reported_early_and_survived():
     """After 24 h the model is called slow; its jobs expire at 48 h and are sent again."""
 
