@@ -27,7 +27,8 @@ from orchestrator.domain.ids import (
     SetId,
     install_prefix,
 )
-from orchestrator.domain.jobs import Scan, has_ended
+from orchestrator.domain.jobs import Scan
+from orchestrator.domain.others import Others
 from orchestrator.domain.policy import (
     LEARNED_TOKENS_MIN,
     Limits,
@@ -95,7 +96,7 @@ class OneProject:
     _account: AccountFingerprint | None = None
     _learned: dict[str, int] = field(default_factory=dict)
     _eased: dict[str, float] = field(default_factory=dict)
-    _others: int = 0
+    _others: Others = field(default_factory=Others)
     _regular: float = 0.0
     _wanted: list[float] = field(default_factory=list)
     _seen: set[JobName] = field(default_factory=set)
@@ -155,13 +156,11 @@ class OneProject:
         self._regular = self.clock.elapsed() + wait.total_seconds()
         self._wanted = []
 
-    def saw(self, scan: Scan) -> None:
+    def saw(self, scan: Scan, others: Others | None) -> None:
         """Note what others run, and how soon new jobs of ours are listed."""
         prefix = install_prefix(self.install)
         ours = [job for job in scan.jobs if job.display_name.startswith(prefix)]
-        if scan.complete:
-            active = sum(not has_ended(job) for job in scan.jobs)
-            self._others = active - sum(not has_ended(job) for job in ours)
+        self._others = self._others if others is None else others
         now, life = self.clock.now(), self.clock.elapsed() - self._born
         for job in ours:
             if job.name in self._seen or job.created_at is None:
@@ -187,8 +186,8 @@ class OneProject:
         known = (self.policies.limits.tokens_max(model), self._learned.get(model))
         return min((limit for limit in known if limit is not None), default=None)
 
-    def others(self) -> int:
-        """Return how many active jobs of the project are not ours."""
+    def others(self) -> Others:
+        """Return what is active in the project beside our live batches."""
         return self._others
 
     async def ease(self, part: Part) -> None:

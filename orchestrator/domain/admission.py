@@ -10,6 +10,7 @@ from typing import TypeAlias
 from orchestrator.domain.batches import Part, Planned, Unsent
 from orchestrator.domain.calibration import Estimates
 from orchestrator.domain.ids import SetId
+from orchestrator.domain.others import Others
 from orchestrator.domain.policy import Limits
 
 TokenLimit: TypeAlias = Callable[[str], int | None]
@@ -27,7 +28,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Load:
-    """What the project holds already: by us in live jobs, and (jobs only) by others.
+    """What the project holds already: by us in live jobs, and by others.
 
     Tokens are estimates by model; storage counts the input files that are at the provider.
     `estimates` tells how many tokens a batch has by now, whatever they were when it was planned.
@@ -38,6 +39,13 @@ class Load:
     tokens: dict[str, int] = field(default_factory=dict)
     live_of_set: dict[SetId, int] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
+
+    def beside(self, others: Others) -> "Load":
+        """Return what the project holds when others' jobs are counted, too."""
+        tokens = dict(self.tokens)
+        for model, count in others.tokens.items():
+            tokens[model] = tokens.get(model, 0) + count
+        return replace(self, jobs=self.jobs + others.jobs, tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True)

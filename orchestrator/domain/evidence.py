@@ -55,7 +55,6 @@ class Evidence:
     born: float
     seen: dict[JobName, JobSnapshot] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
-    foreign_active: int = 0
 
     def add(self, scan: Scan, began: float, controls: Collection[JobName]) -> None:
         """Take in a scan; `controls` are the jobs that we knew to exist before it began."""

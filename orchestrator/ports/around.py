@@ -13,6 +13,7 @@ from orchestrator.domain.ids import (
     SetId,
 )
 from orchestrator.domain.jobs import Scan
+from orchestrator.domain.others import Others
 from orchestrator.domain.policy import Limits
 from orchestrator.ports.trouble import Blocked
 
@@ -92,8 +93,8 @@ class Project(Protocol):
     def token_limit(self, model: str) -> int | None:
         """Return the present limit of enqueued tokens of a model, None where none is known."""
 
-    def others(self) -> int:
-        """Return how many active jobs of the project are not ours."""
+    def others(self) -> Others:
+        """Return what is active in the project beside our live batches."""
 
     def look_at(self, when: float) -> None:
         """Ask for a scan of the job list at this time (elapsed seconds) at the latest."""
@@ -107,8 +108,8 @@ class Project(Protocol):
     def backed_off(self, wait: timedelta) -> None:
         """Note that a scan failed: nobody's wish brings the next one earlier."""
 
-    def saw(self, scan: Scan) -> None:
-        """Note what a scan showed: states, and what others run."""
+    def saw(self, scan: Scan, others: Others | None) -> None:
+        """Note what a scan showed: states, and what others run (None: it was not complete)."""
 
     async def afford(self, part: Part) -> Hold | None:
         """Tell which cap on cost this batch would break, None if it may be paid."""

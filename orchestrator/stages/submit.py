@@ -85,8 +85,7 @@ class Submit:
         if not self.project.evidence.may_create():
             self.project.look_at(self.clock.elapsed())
             return []
-        load = await self.journal.read(queue.load)
-        load.jobs += self.project.others()
+        load = (await self.journal.read(queue.load)).beside(self.project.others())
         admission = admit(waiting, load, limits, self.project.token_limit)
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
         unmeasured = await self.project.unmeasured([one.part for one in ready])

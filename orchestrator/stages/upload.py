@@ -58,8 +58,7 @@ class Upload:
         waiting = await turn.waiting(self.journal, self.clock.now())
         if not waiting:
             return []
-        load = await self.journal.read(queue.load)
-        load.jobs += self.project.others()
+        load = (await self.journal.read(queue.load)).beside(self.project.others())
         limits, token_limit = self.project.limits(), self.project.token_limit
         return [
             batch

@@ -4,6 +4,7 @@ The same walk is the evidence for reconcile and look-first, finds twins, and tak
 that was rolled back has lost.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.batches import Lapsed, Planned, Submitted, Submitting, Uploaded
 from orchestrator.domain.ids import IdempotencyKey, InstallId, JobName, SetId
 from orchestrator.domain.jobs import Gone, JobSnapshot, JobState, Scan, has_ended
+from orchestrator.domain.others import Others, beside
 from orchestrator.domain.policy import (
     PollPolicy,
     RetryPolicy,
@@ -22,8 +24,10 @@ from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, 
 from orchestrator.stages.waits import Waits
 from orchestrator.store import (
     batches as batch_rows,
+    calibration,
     jobs as job_rows,
     questions,
+    queue,
     request_sets as set_rows,
 )
 from orchestrator.store.database import Tx
@@ -85,7 +89,7 @@ class Watch:
             return
         scan = await self._doubted(scan, controls, set(mine))
         self.project.evidence.add(scan, began, controls)
-        self.project.saw(scan)
+        self.project.saw(scan, await self._others(scan) if scan.complete else None)
         await self._note(scan, controls)
         shown = {job.name: job for job in scan.jobs}
         for name, batch in mine.items():
@@ -141,6 +145,18 @@ class Watch:
             if name not in live:
                 await self.journal.write(job_rows.delete, self.clock.now(), [name])
         return scan
+
+    async def _others(self, scan: Scan) -> Others:
+        """Count the active jobs that no live batch stands for, as the ledger is after the scan."""
+        ours = await self.journal.read(queue.active)
+        strangers = beside(scan.jobs, ours)
+        known = await self.journal.read(calibration.estimates)
+        tokens: Counter[str] = Counter()
+        for job in strangers:
+            if job.display_name.startswith(ids.install_prefix(self.install)):
+                row = await self.journal.read(batch_rows.get, IdempotencyKey(job.display_name))
+                tokens[job.model] += known.tokens(row.part) if row is not None else 0
+        return Others(len(strangers), tokens)
 
     async def _note(self, scan: Scan, controls: frozenset[JobName]) -> None:
         """Record how far our jobs have come, when that has changed."""

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, case, func, select
 
 from orchestrator.domain.admission import Candidate, Load
 from orchestrator.domain.batches import Planned, Uploaded
-from orchestrator.domain.ids import SetId
+from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo, may_start_work
 from orchestrator.store.calibration import estimates
 from orchestrator.store.codecs import batch_value
@@ -49,6 +49,7 @@ _DUE_TIMES = Question(
     .order_by(batches.c.not_before)
 )
 _active = one_of(batches.c.state, *AT_PROVIDER)
+_JOBS = Question(select(batches.c.token, batches.c.job).where(_active))
 _held = one_of(batches.c.state, *FILES_HELD) & (batches.c.mode == "file")
 _LOAD = Question(
     select(
@@ -109,3 +110,8 @@ def load(tx: Tx) -> Load:
         total.tokens[model] = total.tokens.get(model, 0) + tokens
         total.live_of_set[name] = total.live_of_set.get(name, 0) + jobs
     return total
+
+
+def active(tx: Tx) -> dict[IdempotencyKey, JobName | None]:
+    """Return the batches whose jobs are in the load, with these; None where it is in doubt."""
+    return {IdempotencyKey(token): job for token, job in _JOBS.rows(tx)}

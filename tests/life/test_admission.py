@@ -1,5 +1,6 @@
 """Admission: who starts when, within what the project may hold."""
 
+from orchestrator.domain.ids import install_prefix
 from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
 from orchestrator.store import batches as batch_rows
@@ -73,11 +74,43 @@ def test_jobs_of_others_are_counted():
             most = max(most, len(town.emulator.jobs.active))
             assert len(town.emulator.jobs.active) <= 4
         assert most == 4
-        assert town.project.others() == 3
+        assert town.project.others().jobs == 3
         assert town.calls("batches.create") == 12 + 3
 
     slow = EmulatorSettings(pending_seconds=(30, 90), running_seconds=(3600, 7200))
     live(scenario, provider=slow, config="[limits]\nmax_active_jobs = 4\n")
+
+
+def test_strays_with_our_name_are_counted():
+    """A job that bears this install's name and is not in the ledger takes up a place as any."""
+
+    async def scenario(town: Town) -> None:
+        await town.others(3, f"{install_prefix(town.project.install)}stray")
+        town.drop(Drop("mine", 6, options=MANY))
+        while not (town.state / "outbox/mine/summary.json").exists():
+            await town.pass_time(30)
+            assert len(town.emulator.jobs.active) <= 4
+        assert town.calls("batches.create") == 6 + 3
+        assert town.project.others().jobs == 3
+
+    live(scenario, provider=QUICK, config="[limits]\nmax_active_jobs = 4\n")
+
+
+def test_the_tokens_of_a_twin_are_counted():
+    """A second job of a batch holds as many tokens as the first, until it has ended."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("big", 10))
+        await town.until(lambda: len(town.jobs) == 1, step=1)
+        (job,) = town.jobs
+        await town.others(1, job.display_name or "")
+        tokens = (await town.read(batch_rows.live))[0].part.tokens
+        assert dict(town.project.others().tokens) == {job.model: tokens}
+        assert town.calls("batches.cancel") == 1  # it never was asked for
+        await town.until(lambda: town.project.others().jobs == 0)
+
+    stuck = (Fault(do="stuck", batch="*", times=1),)
+    live(scenario, provider=QUICK, faults=stuck)
 
 
 def test_a_batch_that_alone_exceeds_the_limit_is_split_before_it_is_sent():

@@ -217,18 +217,18 @@ class Town:
         assert self.life.assembly is not None
         self.life.assembly.bells.of("intake").ring()
 
-    async def others(self, count: int) -> None:
+    async def others(self, count: int, name: str = "not ours") -> None:
         """Let somebody else with the same key make jobs that never end, and let them be seen."""
         self.emulator.faults.add([Fault(do="stuck", batch="*", times=count)])
         request = {"contents": [{"parts": [{"text": "somebody else's"}]}]}
         items = {"requests": {"requests": [{"request": request}]}}
-        body = {"batch": {"displayName": "not ours", "inputConfig": items}}
+        body = {"batch": {"displayName": name, "inputConfig": items}}
         async with ClientSession(f"http://{ADDRESS}", headers={"x-goog-api-key": KEY}) as session:
             for _ in range(count):
                 path = "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
                 async with session.post(path, json=body) as answer:
                     assert answer.status == 200
-        await self.until(lambda: self.project.others() == count)
+        await self.until(lambda: self.project.others().jobs == count)
 
     async def set_named(self, name: str) -> StoredSet:
         """Return the newest set of this name, waiting for its intake."""
