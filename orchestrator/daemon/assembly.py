@@ -163,6 +163,8 @@ class Assembly:
         )
         submission, poll = self.policies.submission, self.policies.poll
         waits = Waits(j, w.jobs, w.clock, p, poll)
+        keep = rules.retention
+        tidy = Tidy(j, w.work, w.outbox, w.jobs, w.files, w.clock, w.ids, p, keep, retry)
         return (
             ("intake", intake, 2, _every(rules.scan_every)),
             ("plan", Plan(j, w.work, p, w.jobs), 2, _every(timedelta(seconds=30))),
@@ -203,12 +205,7 @@ class Assembly:
             ),
             ("deliver", Deliver(j, w.work, w.outbox, w.clock, p), DELIVERIES_MAX, _slow),
             ("cancel", Cancel(j, w.jobs, w.files, w.clock, p, retry), 4, _slow),
-            (
-                "tidy",
-                Tidy(j, w.work, w.outbox, w.jobs, w.files, w.clock, p, rules.retention),
-                2,
-                _slow,
-            ),
+            ("tidy", tidy, 2, _slow),
             ("recognise", Recognise(j, w.outbox, w.clock, p), 2, _slow),
             ("notify", Notify(j, w.notifier, w.clock, w.ids, retry), 2, _slow),
         )

@@ -1,6 +1,9 @@
 """What is no longer needed goes: remote files and jobs first, our own folders after their time.
 
 Nothing undelivered is ever removed, and no answer before it is on our disk and counted.
+
+Trouble: what the service does not delete is tried again, less and less often, and meanwhile nothing
+else is asked of it.
 """
 
 from collections.abc import Sequence
@@ -8,8 +11,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from orchestrator.domain.denials import Denials
 from orchestrator.domain.ids import SetId
-from orchestrator.ports import Clock, Files, Jobs, Outbox, Project, Refusal, Unavailable, Work
+from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.ports import (
+    Clock,
+    Files,
+    Ids,
+    Jobs,
+    Outbox,
+    Project,
+    Refusal,
+    Unavailable,
+    Work,
+)
 from orchestrator.store import jobs as job_rows, notices, questions, request_sets as set_rows
 from orchestrator.store.errors import LedgerFull
 from orchestrator.store.journal import Journal
@@ -60,13 +75,17 @@ class FreeSpace:
 
 @dataclass(slots=True)
 class Memory:
-    """What was done in this life: files and folders that are gone, folders that were measured."""
+    """What was done in this life: files and folders that are gone, folders that were measured.
+
+    `denials` are those of the service to delete.
+    """
 
     gone: set[str] = field(default_factory=set)
     sizes: dict[str, int] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     refused_seen_at: datetime | None = None
     vacuumed_at: datetime | None = None
+    denials: Denials = field(default_factory=Denials)
 
 
 Item: TypeAlias = Remains | OldFolder | OldSet | Refusal | FreeSpace
@@ -89,8 +108,10 @@ class Tidy:
     jobs: Jobs
     files: Files
     clock: Clock
+    ids: Ids
     project: Project
     retention: Retention
+    retry: RetryPolicy
     memory: Memory = field(default_factory=Memory)
 
     async def find(self) -> Sequence[Item]:
@@ -98,8 +119,11 @@ class Tidy:
         remains = await self.journal.read(questions.remains)
         due = [one for one in remains if self._file_is_due(one) or self._job_is_due(one)]
         taken = await self.journal.read(space)
+        far: list[Item] = [*due, *await self._old_sets(taken)]
+        now, denials = self.clock.elapsed(), self.memory.denials
+        far = [one for one in far if not denials.rests(self.name(one), now)]
         ours: list[Item] = [*await self._old_folders(), *await self._old_refusals()]
-        return [*due, *ours, *await self._old_sets(taken), *self._free(taken)]
+        return [*far, *ours, *self._free(taken)]
 
     def name(self, item: Item) -> str:
         """Return what tells one item from another while it is worked on."""
@@ -152,8 +176,17 @@ class Tidy:
                 await self.jobs.delete(one.job)
                 self.project.evidence.forget(one.job)
                 await self.journal.write(job_rows.delete, self.clock.now(), [one.job])
-        except Unavailable:
-            return  # again at the next round
+        except Unavailable as error:
+            self._denied(self.name(one), error)
+        else:
+            self.memory.denials.end(self.name(one))
+
+    def _denied(self, name: str, error: Unavailable) -> None:
+        def patience(times: int) -> timedelta:
+            wait = backoff(self.retry, times, self.ids.jitter())
+            return max(wait, error.retry_after or wait)
+
+        self.memory.denials.add(name, self.clock.elapsed(), patience)
 
     # ---- folders ------------------------------------------------------------------------------
 
@@ -233,9 +266,11 @@ class Tidy:
         for job in [one.job for one in remains if one.job is not None]:
             try:
                 await self.jobs.delete(job)
-            except Unavailable:
-                return  # again at the next round
+            except Unavailable as error:
+                self._denied(self.name(old), error)
+                return
             self.project.evidence.forget(job)
+        self.memory.denials.end(self.name(old))
         await self.work.remove(old.folder)
         await self.journal.write(set_rows.delete, old.set_id)
         await self.journal.write(notices.prune, self.clock.now() - self.retention.notices)

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,59 @@ def test_jobs_go_at_once_by_default():
         assert all(job.deleted for job in town.jobs)
 
     live(scenario)
+
+
+def deletes(town: Town, where: str = "batches.delete") -> list[float]:
+    """When the service was asked to delete something."""
+    kind = f"/{where.partition('.')[0]}/"
+    return [one.at for one in town.asked if one.method == "DELETE" and kind in one.path]
+
+
+async def look(town: Town, seconds: int) -> None:
+    """Let time pass in which remains are looked for every few seconds."""
+    for _ in range(0, seconds, 5):
+        assert town.life is not None
+        assert town.life.assembly is not None
+        town.life.assembly.bells.of("tidy").ring()
+        await town.pass_time(5)
+
+
+@pytest.mark.parametrize("where", ["batches.delete", "files.delete"])
+def test_deletions_that_are_refused_come_less_and_less_often(where: str):
+    """While the service answers 429 few calls are made, at no fixed beat; then all is deleted."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("many", 20, options={"max_requests_per_batch": 1}))
+        await town.until_delivered()
+        await look(town, 4 * 900)
+        waits = [b - a for a, b in pairwise(deletes(town, where))]
+        assert len(waits) < 24
+        assert max(waits) > 300
+        assert len({round(wait) for wait in waits if wait > 60}) > 2
+        town.emulator.faults.clear()
+        await look(town, 2 * 900)
+        assert all(job.deleted for job in town.jobs)
+        town.judge()
+
+    sent = "[limits]\ninline_max_bytes = 1\n"
+    live(scenario, faults=(Fault(do="quota", on=where),), config=sent)
+
+
+def test_deletions_come_when_the_service_says():
+    """Nothing is deleted before the time that the service asked for."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("told", 3, options={"max_requests_per_batch": 1}))
+        await town.until_delivered()
+        await look(town, 600)
+        assert len(deletes(town)) <= 2
+        await look(town, 600)
+        assert all(job.deleted for job in town.jobs)
+
+    later = Fault(
+        do="answer", on="batches.delete", status=429, headers={"Retry-After": "900"}, times=2
+    )
+    live(scenario, faults=(later,))
 
 
 def test_folders_go_after_their_days():
