@@ -17,6 +17,8 @@ from orchestrator.domain.others import Others
 from orchestrator.domain.policy import Limits
 from orchestrator.ports.trouble import Blocked
 
+MINUTE = 60.0
+
 
 class Clock(Protocol):
     """Two clocks: one to show, one to wait by."""
@@ -42,7 +44,8 @@ class Sending:
     """What submissions remember within one life; a restart begins anew, which only waits longer.
 
     `now` are the creates under way; `failures` counts refusals to serve in a row; `fresh_after`
-    tells since when a scan is due before a create may be repeated; `doubtful` and `fenced` when
+    tells since when a scan is due before a create may be repeated; `creates` when (elapsed seconds)
+    those of the last minute were sent; `doubtful` and `fenced` when
     (elapsed seconds) a doubt and its fence began; `rests` by model how often in a row the provider
     had no room for it, and until when (elapsed seconds) it is left alone.
     """
@@ -52,8 +55,13 @@ class Sending:
     fresh_after: dict[IdempotencyKey, float] = field(default_factory=dict)
     doubtful: dict[IdempotencyKey, float] = field(default_factory=dict)
     fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
-    next_create: float = 0.0
+    creates: list[float] = field(default_factory=list)
     rests: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def room(self, now: float, per_minute: int) -> int:
+        """Return how many creates may be sent now, so that no minute sees more than its limit."""
+        self.creates = [at for at in self.creates if at > now - MINUTE]
+        return max(per_minute - len(self.creates), 0)
 
     def rest(self, model: str, now: float, patience: Callable[[int], timedelta]) -> None:
         """Send nothing for a model for a while: `patience` says how long after n times in a row.

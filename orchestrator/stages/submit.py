@@ -50,7 +50,6 @@ REFUSALS_MAX = 40  # halving a million requests down to the one at fault takes s
 UPLOADS_REFUSED_MAX = 8
 FILE_REFUSED = "refused: the input file was not accepted, again and again"
 MEND = "mend the lines and drop them again, or `orchestrator resume` to go on as it is"
-MINUTE = 60.0
 NOT_FOUND = 5
 NAMED_LINE = re.compile(r"^Error on line \d+: *", re.IGNORECASE)
 
@@ -90,9 +89,8 @@ class Submit:
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
         unmeasured = await self.project.unmeasured([one.part for one in ready])
         ready = [one for one in ready if one.part.token not in unmeasured]
-        pace = MINUTE / limits.requests_per_minute
-        room = int((self.clock.elapsed() - sending.next_create) / pace) + 1
-        return [*admission.oversized, *self._probes(ready)[: max(room, 0)]]
+        room = sending.room(self.clock.elapsed(), limits.requests_per_minute)
+        return [*admission.oversized, *self._probes(ready)[:room]]
 
     def _probes(self, ready: Sequence[Unsent]) -> list[Unsent]:
         """Keep one batch of each model that was refused last: when it is served, all may go."""
@@ -163,8 +161,10 @@ class Submit:
 
     async def _send(self, item: Unsent, account: AccountFingerprint, folder: str) -> None:
         sending, token = self.project.sending, item.part.token
-        now, pace = self.clock.elapsed(), MINUTE / self.project.limits().requests_per_minute
-        sending.next_create = max(sending.next_create, now - MINUTE) + pace
+        now, per_minute = self.clock.elapsed(), self.project.limits().requests_per_minute
+        if not sending.room(now, per_minute):
+            return  # others were quicker
+        sending.creates.append(now)
         intent = machine.intend(item, self.clock.now(), account, self.journal.epoch)
         sending.now.add(token)
         try:

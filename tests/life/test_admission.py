@@ -81,6 +81,44 @@ def test_jobs_of_others_are_counted():
     live(scenario, provider=slow, config="[limits]\nmax_active_jobs = 4\n")
 
 
+def test_no_minute_sees_more_creates_than_allowed():
+    """Creates go out in bursts of at most the limit, a minute apart, and no slower than that."""
+
+    async def scenario(town: Town) -> None:
+        await town.pass_time(HOUR)
+        town.drop(Drop("paced", 30, options=MANY))
+        await town.until(lambda: len(town.jobs) == 30, step=5)
+        made = [job.created / 1e9 for job in town.jobs]
+        assert max(sum(at - 60 < other <= at for other in made) for at in made) == 6
+        assert made[-1] - made[0] < 5 * 60
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario, config="[limits]\nrequests_per_minute = 6\n")
+
+
+def test_tokens_count_until_a_cancelled_job_has_ended():
+    """That a job was asked to be cancelled frees nothing: it may still run."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("first", 10))
+        await town.until(lambda: len(town.jobs) == 1, step=5)
+        town.drop(Drop("second", 10))
+        await town.control.cancel(town.infos[0].id)
+        await town.pass_time(3.5 * HOUR)
+        assert town.calls("batches.cancel") > 0
+        assert [job.is_active for job in town.jobs] == [True]
+        await town.until_delivered(within=HOUR)
+        assert [job.is_active for job in town.jobs] == [False, False]
+        assert all("response" in one for one in town.results("second"))
+
+    slow = EmulatorSettings(
+        pending_seconds=(30, 90), running_seconds=(60, 600), cancel_seconds=4 * HOUR
+    )
+    config = '[limits.enqueued_tokens]\n"gemini-2.5-flash" = 300\n'
+    live(scenario, provider=slow, faults=(Fault(do="stuck", times=1),), config=config)
+
+
 def test_strays_with_our_name_are_counted():
     """A job that bears this install's name and is not in the ledger takes up a place as any."""
 

@@ -1,5 +1,7 @@
 """Waiting is cheap: one page of a list for a hundred jobs, seldom when old, and never results."""
 
+from itertools import pairwise
+
 from orchestrator.emulator.settings import EmulatorSettings
 from tests.life.town import HOUR, Asked, Drop, Town, live
 
@@ -43,6 +45,22 @@ def test_young_jobs_are_looked_at_often_and_old_ones_seldom():
         assert looks(town) == []
         await town.until_delivered()
         assert ["fields" in one.query for one in looks(town)] == LOOKED_AND_FETCHED
+
+    live(scenario, provider=SLOW)
+
+
+def test_looks_have_no_beat():
+    """Each wait is up to a tenth shorter or longer, so that many daemons do not look together."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("slow", 3))
+        await town.pass_time(10 * HOUR)
+        since = town.loop.time()
+        await town.pass_time(8 * HOUR)
+        waits = [b.at - a.at for a, b in pairwise(lists(town, since))]
+        assert len(waits) > 20
+        assert 0.9 * 900 - 1 <= min(waits) < 0.95 * 900
+        assert 1.05 * 900 < max(waits) <= 1.1 * 900 + 1
 
     live(scenario, provider=SLOW)
 
