@@ -9,6 +9,7 @@ from dataclasses import replace
 from orchestrator.domain.ids import FileName
 from orchestrator.gemini import wire
 from orchestrator.gemini.errors import Answer, Failure, call_trouble, says_no_file
+from orchestrator.gemini.pages import walked
 from orchestrator.gemini.transport import Request, Transport
 from orchestrator.gemini.upload import Progressed, Upload
 from orchestrator.ports import Body, Session, StoredFile
@@ -41,20 +42,7 @@ class GeminiFiles:
 
     async def stored(self) -> Sequence[StoredFile]:
         """List the project's input files, of other programs too, up to the service's last page."""
-        found: list[StoredFile] = []
-        token = ""
-        for _ in range(self._transport.service.pages_max):
-            outcome = await self._page(token)
-            page = None
-            if isinstance(outcome, Answer) and outcome.ok:
-                page = wire.file_page(wire.decode(outcome.body))
-            if page is None:
-                raise call_trouble("files", outcome)
-            files, token = page
-            found += files
-            if not token:
-                break
-        return found
+        return await walked(self._transport, "files", PAGE_SIZE, wire.file_page)
 
     async def upload(self, name: FileName, body: Body, session: Session) -> StoredFile:
         """Upload `body` under a chosen name, going on with the journaled session if there is one.
@@ -80,14 +68,6 @@ class GeminiFiles:
         if skew is None or stored.expires is None:
             return stored
         return replace(stored, expires=stored.expires - skew)
-
-    async def _page(self, token: str) -> Answer | Failure:
-        service = self._transport.service
-        query = {"pageSize": str(PAGE_SIZE)} | ({"pageToken": token} if token else {})
-        url = service.url("files", query)
-        return await self._transport.call(
-            Request(name="files", method="GET", url=url, limit=service.call_timeout)
-        )
 
     async def _named(self, call: str, method: str, name: FileName) -> Answer | Failure:
         service = self._transport.service

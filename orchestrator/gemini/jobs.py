@@ -32,11 +32,12 @@ from orchestrator.gemini.errors import (
 )
 from orchestrator.gemini.items import InlineItems, NotJson
 from orchestrator.gemini.listing import Listing
+from orchestrator.gemini.pages import walked
 from orchestrator.gemini.priority import Prioritised
 from orchestrator.gemini.transport import Request, Transport
 from orchestrator.ports import Body, InDoubt, ModelInfo, Output, Refused, Sink, SourceChanged
 
-MODEL_PAGES_MAX = 20
+MODELS_A_PAGE = 1000
 CREATE_METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 SERVER_HEAD_START = timedelta(seconds=10)  # the service is asked to give up before we do
 TOO_LATE_TO_CANCEL = frozenset({400, 404, 409})
@@ -191,20 +192,7 @@ class GeminiJobs:
 
     async def models(self) -> Sequence[ModelInfo]:
         """List all models, page by page."""
-        found: list[ModelInfo] = []
-        token = ""
-        for _ in range(MODEL_PAGES_MAX):
-            query = {"pageSize": "1000"} | ({"pageToken": token} if token else {})
-            request = self._named("models", "GET", "models", query)
-            outcome = await self._transport.call(request)
-            page = wire.model_page(_whole(outcome))
-            if page is None:
-                raise call_trouble("models", outcome)
-            models, token = page
-            found += models
-            if not token:
-                break
-        return found
+        return await walked(self._transport, "models", MODELS_A_PAGE, wire.model_page)
 
     async def _get(self, job: JobName, *, masked: bool = True) -> Answer | Failure:
         """Get a job; without a mask its inline results come too, however long that takes."""
@@ -222,15 +210,9 @@ class GeminiJobs:
             return outcome
         return Answer(outcome.status, outcome.headers, self._transport.hide(kept.body))
 
-    def _named(
-        self, name: str, method: str, path: str, query: dict[str, str] | None = None
-    ) -> Request:
-        return Request(
-            name=name,
-            method=method,
-            url=self._service.url(path, query),
-            limit=self._service.call_timeout,
-        )
+    def _named(self, name: str, method: str, path: str) -> Request:
+        url = self._service.url(path)
+        return Request(name=name, method=method, url=url, limit=self._service.call_timeout)
 
 
 def _creation(part: Part, file: FileName | None, priority: int | None) -> bytes:

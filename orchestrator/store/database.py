@@ -79,9 +79,8 @@ class Database:
     ) -> Self:
         """Open the ledger, check it and bring its schema up to date.
 
-        A copy goes to the folder `backups` first if the schema is older; `ballast` is a file
-        that is given up when the disk is full while something is recorded.
-        Raises LedgerError in one of its kinds.
+        A copy goes to the folder `backups` first if the schema is older; `ballast` is given up
+        when the disk is full while something is recorded. Raises LedgerError in one of its kinds.
         """
         file = file_of(url)
         create_private(file)
@@ -104,8 +103,8 @@ class Database:
     ) -> T:
         """Run `work` as one transaction, whole even when the caller is cancelled.
 
-        `work` does only SQL and may be run twice. Cancellation is not undo: a cancelled caller
-        knows nothing and reads again. Raises LedgerFull, CorruptLedger or LostLedger.
+        `work` does only SQL and may be run twice. A cancelled caller knows nothing and reads
+        again. Raises LedgerFull, CorruptLedger or LostLedger.
         """
         self._memo.changed()
         try:
