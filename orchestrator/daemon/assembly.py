@@ -153,7 +153,7 @@ class Assembly:
             w.inbox,
             w.work,
             w.outbox,
-            Fitting(w.jobs, w.clock, w.ids, retry, p.report),
+            Fitting(w.jobs, w.clock, w.ids, retry, p.report).judge,
             w.clock,
             install,
             rules.choose,
@@ -162,7 +162,7 @@ class Assembly:
             rules.flaws_kept_max,
         )
         submission, poll = self.policies.submission, self.policies.poll
-        waits = Waits(j, w.jobs, w.clock, p, poll)
+        mind = Waits(j, w.jobs, w.clock, p, poll).mind
         keep = rules.retention
         tidy = Tidy(j, w.work, w.outbox, w.jobs, w.files, w.clock, w.ids, p, keep, retry)
         return (
@@ -193,7 +193,7 @@ class Assembly:
             ),
             (
                 "watch",
-                Watch(j, w.work, w.jobs, w.clock, w.ids, install, p, poll, retry, waits),
+                Watch(j, w.work, w.jobs, w.clock, w.ids, install, p, poll, retry, mind),
                 1,
                 self._until_the_next_scan,
             ),

@@ -10,27 +10,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from orchestrator.domain.batches import Kind
+from orchestrator.domain.fitting import Judged, NotYet, Verdict
 from orchestrator.domain.policy import RetryPolicy, backoff
 from orchestrator.ports import Clock, Ids, Jobs, ModelInfo, Unavailable
 
 METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 PATIENCE = timedelta(minutes=10)
-
-
-class NotYet(Exception):
-    """The service has not said; `not_before` (elapsed seconds) is when it is asked again."""
-
-    def __init__(self, not_before: float) -> None:
-        super().__init__(f"the service is asked again at {not_before}")
-        self.not_before = not_before
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of the check: a flaw, or why it could not be made; neither when all is well."""
-
-    flaw: str | None = None
-    unchecked: str | None = None
 
 
 @dataclass(slots=True)
@@ -56,10 +41,10 @@ class Fitting:
     asked: dict[tuple[str, str], _Asked] = field(default_factory=dict)
 
     async def judge(self, model: str, kind: Kind) -> Verdict:
-        """Judge a model; raises NotYet while it is worth waiting for an answer."""
+        """Judge a model; not yet while it is worth waiting for an answer."""
         method = METHODS[kind]
         if (model, method) in self.known:
-            return Verdict()
+            return Judged()
         before = self.asked.get((model, method))
         if before is not None and self.clock.elapsed() < before.not_before:
             return self._unanswered(model, before)
@@ -69,7 +54,7 @@ class Fitting:
             return self._unanswered(model, self._failed(model, method, error))
         if self.asked.pop((model, method), None) is not None:
             self.report("model_check", model, None)
-        return Verdict(flaw=flaw)
+        return Judged(flaw=flaw)
 
     async def _flaw(self, model: str, method: str) -> str | None:
         found = await self.jobs.model(model)
@@ -89,10 +74,10 @@ class Fitting:
 
     def _unanswered(self, model: str, asked: _Asked) -> Verdict:
         if self.clock.elapsed() - asked.since < PATIENCE.total_seconds():
-            raise NotYet(asked.not_before)
+            return NotYet(asked.not_before)
         why = f"whether {model} can do it cannot be asked ({asked.why}); it goes on unchecked"
         self.report("model_check", model, why)
-        return Verdict(unchecked=why)
+        return Judged(unchecked=why)
 
 
 def _words(model: str, method: str, found: ModelInfo | None, all_: Sequence[ModelInfo]) -> str:

@@ -5,10 +5,12 @@ or failing disk stops us.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.domain import ids, request_sets as machine
+from orchestrator.domain.batches import Kind
+from orchestrator.domain.fitting import Judged, NotYet, Verdict
 from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, ProjectName, SetId
 from orchestrator.domain.options import BadOptions, Choice, to_text
 from orchestrator.domain.request_sets import Delivered, Received, SetInfo
@@ -23,7 +25,6 @@ from orchestrator.ports import (
     OutboxTaken,
     Work,
 )
-from orchestrator.stages.fitting import Fitting, NotYet, Verdict
 from orchestrator.store import questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
@@ -66,16 +67,16 @@ class Intake:
 
     `choose` resolves the options of a drop (its profile and the text of its options file) and
     raises BadOptions; `lines` bounds a line's bytes, `flaws` how many flaws are written down.
-    `room` tells why nothing may be claimed now (too little free space), or None. `busy` are the
-    folders at work in this life, `later` those that wait for a word of the service about their
-    model, until when (elapsed seconds).
+    `fits` judges a model for a kind of requests. `room` tells why nothing may be claimed now (too
+    little free space), or None. `busy` are the folders at work in this life, `later` those that
+    wait for a word of the service about their model, until when (elapsed seconds).
     """
 
     journal: Journal
     inbox: Inbox
     work: Work
     outbox: Outbox
-    fitting: Fitting
+    fits: Callable[[str, Kind], Awaitable[Verdict]]
     clock: Clock
     install: InstallId
     choose: Callable[[str, str | None], Choice]
@@ -197,10 +198,9 @@ class Intake:
         return Received(info)
 
     async def _judge(self, received: Received, claim: Claim) -> bool:
-        try:
-            verdict = await self._verdict(received.info, claim)
-        except NotYet as waits:
-            self.later[claim.folder] = waits.not_before
+        verdict = await self._verdict(received.info, claim)
+        if isinstance(verdict, NotYet):
+            self.later[claim.folder] = verdict.not_before
             return False
         reason = verdict.flaw
         if reason is None:
@@ -218,12 +218,12 @@ class Intake:
     async def _verdict(self, info: SetInfo, claim: Claim) -> Verdict:
         choice, problem = self._chosen(claim)
         if claim.trouble is not None or problem is not None:
-            return Verdict(flaw=claim.trouble or problem)
+            return Judged(flaw=claim.trouble or problem)
         report = await self.work.index(claim, _order(choice, self))
         flaw = flaw_of_the_whole(report, choice)
         if flaw is not None or info.answered_from is not None:
-            return Verdict(flaw=flaw)
-        return await self.fitting.judge(info.model, info.kind)
+            return Judged(flaw=flaw)
+        return await self.fits(info.model, info.kind)
 
     def _chosen(self, claim: Claim) -> tuple[Choice, str | None]:
         try:

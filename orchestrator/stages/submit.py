@@ -34,13 +34,13 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
-from orchestrator.stages import turn
 from orchestrator.store import (
     calibration,
     jobs as job_rows,
     questions,
     queue,
     request_sets as set_rows,
+    turn,
 )
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal

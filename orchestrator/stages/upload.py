@@ -29,8 +29,7 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
-from orchestrator.stages import turn
-from orchestrator.store import questions, queue
+from orchestrator.store import questions, queue, turn
 from orchestrator.store.journal import Journal
 
 LIFETIME = timedelta(hours=48)

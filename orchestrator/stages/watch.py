@@ -5,7 +5,7 @@ that was rolled back has lost.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -21,7 +21,6 @@ from orchestrator.domain.policy import (
     next_look,
 )
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
-from orchestrator.stages.waits import Waits
 from orchestrator.store import (
     batches as batch_rows,
     calibration,
@@ -51,7 +50,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Reads the job list and draws what follows from it."""
+    """Reads the job list and draws what follows from it.
+
+    `mind` is handed the jobs that were under way, to judge how long they take.
+    """
 
     journal: Journal
     work: Work
@@ -62,7 +64,7 @@ class Watch:
     project: Project
     poll: PollPolicy
     retry: RetryPolicy
-    waits: Waits
+    mind: Callable[[Sequence[Submitted]], Awaitable[None]]
     memory: Memory = field(default_factory=Memory)
 
     async def find(self) -> Sequence[str]:
@@ -98,7 +100,7 @@ class Watch:
             elif scan.complete:
                 await self._ask_for(batch)
         await self._account_for_the_rest(scan, controls)
-        await self.waits.mind(list(mine.values()))
+        await self.mind(list(mine.values()))
         youngest = min((self.clock.now() - row.submitted_at for row in mine.values()), default=None)
         wait = next_look(self.poll, youngest, self.ids.jitter()) if youngest is not None else None
         self.project.scanned(wait)
