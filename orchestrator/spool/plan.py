@@ -34,6 +34,7 @@ from orchestrator.spool import atomic
 from orchestrator.spool.index_files import IndexFiles, UInt64s
 
 CHUNK = 1 << 18  # ordinals looked at in one go
+INLINE_REQUESTS_MAX = 4_000  # their answers come in one body: at 64k tokens each near 1 GB
 PLAN_MODE = 0o600
 
 
@@ -172,7 +173,8 @@ class _Planner:
 
     def _fits_inline(self, whole: Measure, inline_bytes: int) -> bool:
         bytes_max = min(self._order.limits.inline_max_bytes, self._order.batch_bytes_max)
-        bounds = Measure(bytes_max, self._count_max, self._tokens_max)
+        count_max = min(self._count_max, INLINE_REQUESTS_MAX)
+        bounds = Measure(bytes_max, count_max, self._tokens_max)
         tokens = max(whole.tokens, ceil(inline_bytes * self._order.tokens_per_byte))
         return Measure(inline_bytes, whole.count, tokens).within(bounds)
 
