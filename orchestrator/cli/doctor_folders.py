@@ -12,8 +12,12 @@ from orchestrator.cli.findings import Finding, Findings, fail, ok, warn
 from orchestrator.cli.formats import size
 from orchestrator.config.settings import Paths, Settings
 from orchestrator.service import host
+from orchestrator.service.printable import printable
+from orchestrator.spool.claim import REMOVING
+from orchestrator.spool.source import META
 
 INODES_MIN = 10_000
+STRANGERS_SHOWN = 3
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 PSEUDO = frozenset({
     "autofs", "bpf", "binfmt_misc", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
@@ -30,6 +34,7 @@ def folders(paths: Paths) -> Findings:
     yield from _devices(near)
     yield from _kinds(near)
     yield from _shared({name: path for name, path in places.items() if is_folder(path)})
+    yield from _strangers(paths.work)
 
 
 def is_folder(path: Path) -> bool:
@@ -115,6 +120,26 @@ def _shared(there: dict[str, Path]) -> Findings:
         yield fail("inbox", said, f"chmod o-w {inbox}")
     if work and work.stat().st_mode & 0o077:
         yield warn("work", f"others may look into {work}", f"chmod 700 {work}")
+
+
+def _strangers(work: Path) -> Findings:
+    """Name what is not the daemon's own: it lets that alone, and nobody else looks there."""
+    try:
+        strange = sorted(path.name for path in work.iterdir() if _is_strange(path))
+    except OSError:
+        return
+    if strange:
+        named = ", ".join(printable(name) for name in strange[:STRANGERS_SHOWN])
+        said = f"{len(strange)} in {work} not of the daemon's making, which it lets alone: {named}"
+        yield warn("work", said, "move them elsewhere, or remove them")
+
+
+def _is_strange(path: Path) -> bool:
+    if path.name.startswith(REMOVING):
+        return False
+    if not is_folder(path):
+        return True
+    return not (path / META).exists() and any(path.iterdir())
 
 
 def space(settings: Settings) -> Findings:

@@ -1,9 +1,10 @@
-"""One daemon and one emulator as processes, with a user at the folders and the socket.
+"""One daemon as a process, an emulator beside it, and a user at the folders and the socket.
 
 The key comes as a credential file, as under systemd, and the log is at its most talkative. When a
 house is left, everything that it leaves behind is searched for the key and for upload URLs.
 """
 
+import base64
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.status.client import Client, Unreachable
+from orchestrator.status.client import Answered, Client, Unreachable
+from tests.acceptance.provider import NearEmulator
 from tests.crash.real import CONFIG, KEY, POLL_SECONDS, PYTHON, RealEmulator
 from tests.judging.drops import MODEL, Drop
 from tests.judging.results import finished, wrong_results
@@ -25,6 +27,8 @@ from tests.judging.results import finished, wrong_results
 T = TypeVar("T")
 PATIENCE_SECONDS = 40.0
 DEFAULTS = f'[profiles.default]\nmodel = "{MODEL}"\n'
+FORMS = (KEY.encode(), KEY.encode().hex().encode(), base64.b64encode(KEY.encode())[:-4])
+SHOWN = ("/v1/status", "/v1/sets", "/healthz", "/openapi.json")
 UPLOAD_URL = re.compile(rb"upload_id=[A-Za-z0-9_-]{6,}")
 CREDENTIAL = "gemini_api_key"
 
@@ -53,7 +57,8 @@ class House:
         self.state = root / "state"
         for folder in (self.inbox, self.outbox, self.state / "rejected"):
             folder.mkdir(parents=True)
-        self.emulator = RealEmulator(root / "emulator", *emulator)
+        where = root / "emulator"
+        self.emulator = RealEmulator(where, *emulator) if emulator else NearEmulator(where)
         self.process: subprocess.Popen[bytes] | None = None
         self.seen = b""  # what /proc and the socket showed
         self.environment: dict[str, str] = {}
@@ -165,12 +170,17 @@ class House:
         self.process.wait(20)
 
     def look(self) -> None:
-        """Keep what anybody on the machine could see of the process now."""
+        """Keep what anybody on the machine could see of the process now, and at its socket."""
         assert self.process is not None
         for name in ("cmdline", "environ"):
             try:
                 self.seen += Path(f"/proc/{self.process.pid}/{name}").read_bytes()
             except OSError:
+                continue
+        for path in SHOWN:
+            try:
+                self.seen += json.dumps(self.client.get(path), ensure_ascii=False).encode()
+            except (Unreachable, Answered):
                 continue
 
     def _answers(self) -> bool:
@@ -290,13 +300,14 @@ class House:
 
     def leaks(self) -> list[str]:
         """Name every place that the key or an upload URL got into."""
-        found = ["/proc shows the key"] if KEY.encode() in self.seen else []
+        found = ["/proc or the socket shows the key"] if _shows_key(self.seen) else []
+        found += ["the socket shows an upload URL"] if UPLOAD_URL.search(self.seen) else []
         places = [path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink()]
         for path in places:
             if path.is_relative_to(self.emulator.folder) or path.is_relative_to(self.credentials):
                 continue
             data = path.read_bytes()
-            if KEY.encode() in data and b"canary-in-the-text" not in data:
+            if _shows_key(data) and b"canary-in-the-text" not in data:
                 found.append(f"the key is in {path}")
             if UPLOAD_URL.search(data) and not _is_journaled_session(path):
                 found.append(f"an upload URL is in {path}")
@@ -312,11 +323,12 @@ class House:
 
 
 @contextmanager
-def house(root: Path, **options: Any) -> Iterator[House]:
-    """Make a house, start its daemon, and search what it leaves for secrets."""
+def house(root: Path, *, started: bool = True, **options: Any) -> Iterator[House]:
+    """Make a house, start its daemon (or leave that to the test), and search it for secrets."""
     one = House(root, **options)
     try:
-        one.start()
+        if started:
+            one.start()
         yield one
     finally:
         one.close()
@@ -362,6 +374,11 @@ def _merged(text: str, service: str, more: str) -> str:
         f"{section}\n" + "".join(f"{name} = {value}\n" for name, value in rows.items())
         for section, rows in sections.items()
     )
+
+
+def _shows_key(data: bytes) -> bool:
+    """Tell whether the key is there as it is, in hex or in base64."""
+    return any(form in data for form in FORMS)
 
 
 def _is_journaled_session(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.judging.results import torn
 
 pytestmark = pytest.mark.slow
 PAGE = 4096
+HANG = 8  # seconds
 IS_ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can mount a small disk")
 SPARE = f"{DEFAULTS}[service]\nmin_free_bytes = 20_000_000\n"
@@ -117,8 +119,7 @@ def test_c4_a_disk_without_inodes_is_survived(tmp_path):
 @as_root
 def test_c9_results_on_another_file_system_are_refused_at_the_start(tmp_path):
     """Results appear by a rename: an outbox on another file system is exit 78 and one line."""
-    with house(tmp_path) as one:
-        one.stop()
+    with house(tmp_path, started=False) as one:
         with small_disk(tmp_path / "far", "size=4m,mode=755"):
             one.configure(f'{DEFAULTS}[service]\noutbox = "{tmp_path / "far"}"\n')
             code, said = one.start_and_end()
@@ -130,8 +131,8 @@ def test_c9_results_on_another_file_system_are_refused_at_the_start(tmp_path):
 @as_root
 def test_c9_an_inbox_on_another_file_system_is_copied_from(tmp_path):
     """A drop on another file system is copied into the daemon's own before it is used."""
-    with house(tmp_path) as one, small_disk(tmp_path / "far", "size=4m,mode=755"):
-        one.stop()
+    far = small_disk(tmp_path / "far", "size=4m,mode=755")
+    with house(tmp_path, started=False) as one, far:
         one.configure(f'{DEFAULTS}[service]\ninbox = "{tmp_path / "far"}"\n')
         one.start()
         drop = Drop("far-away", 2)
@@ -140,6 +141,31 @@ def test_c9_an_inbox_on_another_file_system_is_copied_from(tmp_path):
         assert judge(one, drop) == []
         one.stop()
         assert not list((tmp_path / "far").glob("far-away*"))
+
+
+def test_c7_a_disk_that_hangs_stops_neither_the_status_nor_the_work(tmp_path):
+    """While a write to the disk hangs for eight seconds the loop lives, and then all goes on."""
+    why = syscalls.unavailable()
+    if why:
+        pytest.skip(why)
+    with house(tmp_path, started=False) as one:
+        trace = tmp_path / "calls-1"
+        calls = "fsync,fdatasync"
+        strace = ("strace", "-f", "-qq", "-o", str(trace), "--seccomp-bpf")
+        hang = ("-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter={HANG * 1000000}:when=9")
+        one.start(*strace, *hang)
+        drop = Drop("hanging", 12, options={"max_requests_per_batch": 4})
+        drop.put(one.inbox)
+        slowest = 0.0
+        while not (one.outbox / drop.name / "summary.json").exists():
+            began = time.perf_counter()
+            one.status()
+            slowest = max(slowest, time.perf_counter() - began)
+            time.sleep(0.1)
+
+        assert "(DELAYED)" in trace.read_text()
+        assert slowest < HANG / 2
+        assert judge(one, drop) == []
 
 
 def test_c8_an_inbox_that_went_away_is_told_and_taken_up_again(own):
@@ -170,7 +196,8 @@ def test_c10_foreign_folders_in_the_outbox_are_never_touched(own):
 def test_c12_c13_strangers_in_work_are_left_and_a_lost_input_does_not_lose_answers(own):
     """What is not ours in work/ stays; where an input was deleted, what was paid for is collected.
 
-    Its keys are lost with it, so it is not delivered: the status says which file is missing.
+    Its keys are lost with it, so it is not delivered: the status says which file is missing, and
+    the doctor what is not ours.
     """
     strange = own.work / "what-is-this"
     strange.mkdir()
@@ -186,8 +213,12 @@ def test_c12_c13_strangers_in_work_are_left_and_a_lost_input_does_not_lose_answe
         lambda: [c for c in own.status()["conditions"] if "input" in c["message"]], "it"
     )
 
+    doctor = [*own.command[:-3], "doctor", "--config", str(own.config)]
+    found = subprocess.run(doctor, env=own.environ, capture_output=True, text=True, check=False)
+
     assert collected[0]["answered"] == 1
     assert told
+    assert "what-is-this" in found.stdout
     assert (strange / "file").read_text() == "keep me"
 
 
@@ -196,8 +227,7 @@ def test_c14_without_inotify_the_scan_finds_all(tmp_path):
     why = syscalls.unavailable()
     if why:
         pytest.skip(why)
-    with house(tmp_path) as one:
-        one.stop()
+    with house(tmp_path, started=False) as one:
         strace = ("strace", "-f", "-qq", "-o", str(tmp_path / "calls-1"), "--seccomp-bpf")
         none = ("-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE")
         one.start(*strace, *none)
@@ -210,8 +240,7 @@ def test_c14_without_inotify_the_scan_finds_all(tmp_path):
 
 def test_c3_few_descriptors_do_not_stop_the_daemon(tmp_path):
     """With 64 descriptors it does its work, or waits; nothing is lost."""
-    with house(tmp_path) as one:
-        one.stop()
+    with house(tmp_path, started=False) as one:
         one.start("prlimit", "--nofile=64")
         drop = Drop("few-descriptors", 12, options={"max_requests_per_batch": 4})
         drop.put(one.inbox)

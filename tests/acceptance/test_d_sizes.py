@@ -3,31 +3,15 @@
 import gzip
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 import zstandard
 
-from tests.acceptance.house import DEFAULTS, House, house, line
+from tests.acceptance.house import DEFAULTS, house, line
+from tests.acceptance.memory import rss_max
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
-
-
-def rss_max(home: House) -> int:
-    """Return the most memory that the daemon and its workers ever had, each, in bytes."""
-    assert home.process is not None
-    sizes = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            said = dict(
-                row.split(":\t", 1) for row in status.read_text().splitlines() if ":\t" in row
-            )
-        except OSError:
-            continue
-        if said.get("NSsid", "").split()[-1:] == [str(home.process.pid)]:
-            sizes.append(int(said["VmHWM"].split()[0]) * 1024)
-    return max(sizes)
 
 
 def test_d12_a_line_without_an_end_is_refused_in_flat_memory(home):

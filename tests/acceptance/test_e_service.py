@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ FAULTS = (
     {"do": "half_answer", "on": "files.download", "bytes": 30, "times": 2},
 )  # fmt: skip
 
+NO_KEYS = (
+    (None, "key"),
+    (b"", "empty"),
+    (b"\x00\xff\xfe" * 9, "key"),
+    (b"k" * (1 << 20), "key"),
+    (b"one-secret-key\ntwo-secret-key\n", "key"),
+)
+LYING_THERE: dict[str, Callable[[Path], object]] = {
+    "file": lambda path: path.write_text("mine"),
+    "link": lambda path: path.symlink_to(path.parent / "elsewhere"),
+    "folder": lambda path: path.mkdir(),
+}
+
 
 def ask(path: Path, uid: int, gid: int, method: str, route: str) -> str:
     """Ask the socket as somebody else; returns the status, or "kernel" where it did not connect."""
@@ -59,8 +73,7 @@ def ask(path: Path, uid: int, gid: int, method: str, route: str) -> str:
 
 def test_e1_e2_e4_no_fault_brings_a_secret_to_light_or_forges_a_line(tmp_path):
     """Under faults, with debug log and asyncio's debug mode: no key, no upload URL, no forgery."""
-    with house(tmp_path, faults=FAULTS) as one:
-        one.stop()
+    with house(tmp_path, started=False, faults=FAULTS) as one:
         one.environment = {"PYTHONASYNCIODEBUG": "1"}
         one.start()
         drop = Drop("secret", 12, options={"max_requests_per_batch": 4})
@@ -84,32 +97,21 @@ def test_e1_e2_e4_no_fault_brings_a_secret_to_light_or_forges_a_line(tmp_path):
     # leaving the house searched all its files, its database and /proc
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "key"),
-        (b"", "empty"),
-        (b"\x00\xff\xfe" * 9, "key"),
-        (b"k" * (1 << 20), "key"),
-        (b"one-secret-key\ntwo-secret-key\n", "key"),
-    ],
-    ids=["missing", "empty", "binary", "huge", "two lines"],
-)
-def test_e3_a_file_that_holds_no_key_is_said_without_its_content(tmp_path, content, words):
+def test_e3_a_file_that_holds_no_key_is_said_without_its_content(tmp_path):
     """A missing or useless key file ends the start with 78 and a line that shows nothing of it."""
-    with house(tmp_path) as one:
-        one.stop()
+    with house(tmp_path, started=False) as one:
         file = one.credentials / "gemini_api_key"
-        file.unlink()
-        if content is not None:
-            file.write_bytes(content)
+        for content, words in NO_KEYS:
+            file.unlink(missing_ok=True)
+            if content is not None:
+                file.write_bytes(content)
 
-        code, said = one.start_and_end()
+            code, said = one.start_and_end()
 
-        assert code == 78, said
-        assert words in said
-        assert len(said.strip().splitlines()) == 1
-        assert "secret" not in said.replace(str(tmp_path), "")
+            assert code == 78, said
+            assert words in said
+            assert len(said.strip().splitlines()) == 1
+            assert "secret" not in said.replace(str(tmp_path), "")
 
 
 def test_e3_a_replaced_key_is_used_after_a_reload(tmp_path):
@@ -134,8 +136,7 @@ def test_e3_a_replaced_key_is_used_after_a_reload(tmp_path):
 )
 def test_e5_the_socket_is_for_its_group_and_orders_for_its_owner(tmp_path):
     """A stranger cannot connect, the group may read and not order, the owner may do both."""
-    with house(tmp_path) as one:
-        one.stop()
+    with house(tmp_path, started=False) as one:
         one.configure(f'{DEFAULTS}[service]\nsocket_group = "daemon"\n')
         for folder in (tmp_path, *tmp_path.parents):
             if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
@@ -151,31 +152,23 @@ def test_e5_the_socket_is_for_its_group_and_orders_for_its_owner(tmp_path):
         assert stat.S_IMODE(one.work.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("kind", ["stale socket", "file", "link", "folder"])
-def test_e8_only_a_dead_socket_gives_way(own, kind):
+def test_e8_only_a_dead_socket_gives_way(tmp_path):
     """A socket that a killed daemon left is replaced; anything else is left alone, and said."""
-    path = own.root / "socket"
-    own.kill()
-    path.unlink(missing_ok=True)
-    match kind:
-        case "stale socket":
-            with socket.socket(socket.AF_UNIX) as end:
-                end.bind(str(path))
-        case "file":
-            path.write_text("mine")
-        case "link":
-            path.symlink_to(own.root / "elsewhere")
-        case _:
-            path.mkdir()
+    with house(tmp_path, started=False) as one:
+        path = one.root / "socket"
+        for kind, make in LYING_THERE.items():
+            make(path)
+            code, said = one.start_and_end()
 
-    if kind == "stale socket":
-        own.start()
-        assert own.status()["service"]["state"] == "running"
-    else:
-        code, said = own.start_and_end()
-        assert code == 73
-        assert str(path) in said
-        assert path.is_symlink() == (kind == "link")
+            assert code == 73, kind
+            assert str(path) in said
+            assert path.is_symlink() == (kind == "link")
+            path.rmdir() if kind == "folder" else path.unlink()
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind(str(path))
+        one.start()
+
+        assert one.status()["service"]["state"] == "running"
 
 
 def test_e15_the_status_is_told_from_memory_while_the_service_is_away(tmp_path):
