@@ -14,12 +14,7 @@ from orchestrator.domain.batches import Lapsed, Planned, Submitted, Submitting, 
 from orchestrator.domain.ids import IdempotencyKey, InstallId, JobName, SetId
 from orchestrator.domain.jobs import Gone, JobSnapshot, JobState, Scan, has_ended
 from orchestrator.domain.others import Others, beside
-from orchestrator.domain.policy import (
-    PollPolicy,
-    RetryPolicy,
-    backoff,
-    next_look,
-)
+from orchestrator.domain.policy import PollPolicy, RetryPolicy, backoff, next_look
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
 from orchestrator.store import (
     batches as batch_rows,
@@ -203,14 +198,12 @@ class Watch:
         since = self.memory.missing_since.setdefault(batch.job, now)
         if now - since < GONE_AFTER.total_seconds():
             return
-        why_held = f"vanished: the service no longer knows {batch.job}"
+        lost = f"vanished: the service no longer knows {batch.job}"
+        remedy = "`orchestrator retry` runs its requests again and may pay twice"
         if await self.journal.read(set_rows.is_cancel_asked, batch.part.request_set):
-            await self.journal.record(machine.vanish(batch, self.clock.now(), why_held))
-            return
-        await self.project.hold(
-            batch.part.request_set,
-            f"{why_held}; `orchestrator retry` runs its requests again and may pay twice",
-        )
+            await self.journal.record(machine.vanish(batch, self.clock.now(), lost))
+        else:
+            await self.project.hold(batch.part.request_set, f"{lost}; {remedy}")
 
     async def _account_for_the_rest(self, scan: Scan, controls: frozenset[JobName]) -> None:
         known = controls | self.memory.twins
@@ -260,6 +253,9 @@ class Watch:
             await self._report_stray(job)
             return
         plans = await self.work.planned(stored.value.info.folder)
+        if token not in plans and stored.flags.cancel_asked:
+            await self._end(job)
+            return
         if token not in plans:
             why = f"unknown_job: {job.name} bears this set's name and its plan is not here"
             await self.project.hold(SetId(stored.value.info.id), f"{why}; cancel it or the set")
@@ -272,18 +268,21 @@ class Watch:
     async def _report_stray(self, job: JobSnapshot) -> None:
         await self.journal.write(job_rows.record, self.clock.now(), job, "stray")
         self.memory.twins.add(job.name)
-        await self.project.book(
-            "stray", None, f"{job.name} ({job.display_name}) is not in the ledger"
-        )
+        detail = f"{job.name} ({job.display_name}) is not in the ledger"
+        await self.project.book("stray", None, detail)
 
     async def _end_twin(self, part: machine.Part, job: JobSnapshot, *, late: bool) -> None:
         kind = "a job of a batch that was given up as absent" if late else "a second job"
         detail = f"{job.name} is {kind} for the requests of {part.token}"
-        self.memory.twins.add(job.name)
         known = await self.journal.read(job_rows.known, [job.name])
         if job.name not in known:
             await self.journal.write(job_rows.record, self.clock.now(), job, "twin")
             await self.project.book("paid_twice_suspected", part, detail)
+        await self._end(job)
+
+    async def _end(self, job: JobSnapshot) -> None:
+        """Let a job end that nobody waits for, and mind it no more once that is done."""
+        self.memory.twins.add(job.name)
         if not has_ended(job):
             try:
                 await self.jobs.cancel(job.name)
