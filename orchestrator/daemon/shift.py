@@ -6,7 +6,9 @@ read again and can be used, the shift ends as at a stop, and the next one begins
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -56,7 +58,6 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
     clock, who, paths = opened.clock, opened.who, settings.paths
     journal = Journal(opened.database, clock, who.epoch, listeners=[tell])
     conditions = Conditions(room.board, clock)
-    workers = Thrifty(partial(Workers, settings.workers))
     gemini = Gemini(
         translation.service(settings),
         settings.api_key,
@@ -65,43 +66,73 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
         observe=room.metrics.called,
         progressed=translation.upload_progress(room),
     )
+    async with _hands(settings, life) as workers, gemini:
+        told = Told(
+            scanned=lambda scan: room.board.scanned(scan, clock.now()),
+            listed=room.metrics.listed,
+        )
+        project = OneProject(
+            PROJECT,
+            journal,
+            clock,
+            who.install,
+            policies,
+            start,
+            lambda: gemini.jobs.account,
+            conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
+            told,
+        )
+        world = adapters(settings, opened, gemini, workers, room)
+        assembly = Assembly(
+            journal,
+            project,
+            who.install,
+            world,
+            policies,
+            rules(settings),
+            conditions.troubled,
+            partial(identity.end_doubt, paths.state_dir),
+        )
+        journal.listeners.append(lambda _recorded: life.changed.set())
+        assert isinstance(world.work, WorkFolder), "the daemon works on folders"
+        facts = LiveFacts(room, assembly, world.work, paths)
+        journal.listeners.append(facts.hear)
+        async with life.orders.given_to(assembly.control):
+            log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
+            await _drive(facts, life, workers.rest)
+
+
+@asynccontextmanager
+async def _hands(settings: Settings, life: Life) -> AsyncIterator[Thrifty]:
+    """Open the threads and processes of a shift.
+
+    At a reload it ends when none of them writes any more: the next shift does the same work anew.
+    """
+    calls = ThreadPoolExecutor(thread_name_prefix="call")
+    asyncio.get_running_loop().set_default_executor(calls)
+    workers = Thrifty(partial(Workers, settings.workers))
     try:
-        async with gemini:
-            told = Told(
-                scanned=lambda scan: room.board.scanned(scan, clock.now()),
-                listed=room.metrics.listed,
-            )
-            project = OneProject(
-                PROJECT,
-                journal,
-                clock,
-                who.install,
-                policies,
-                start,
-                lambda: gemini.jobs.account,
-                conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
-                told,
-            )
-            world = adapters(settings, opened, gemini, workers, room)
-            assembly = Assembly(
-                journal,
-                project,
-                who.install,
-                world,
-                policies,
-                rules(settings),
-                conditions.troubled,
-                partial(identity.end_doubt, paths.state_dir),
-            )
-            journal.listeners.append(lambda _recorded: life.changed.set())
-            assert isinstance(world.work, WorkFolder), "the daemon works on folders"
-            facts = LiveFacts(room, assembly, world.work, paths)
-            journal.listeners.append(facts.hear)
-            async with life.orders.given_to(assembly.control):
-                log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
-                await _drive(facts, life, workers.rest)
+        yield workers
     finally:
-        workers.shutdown(wait=False, cancel_futures=True)
+        if life.stop.is_reload:
+            await _idle(life, (workers, calls))
+        else:
+            workers.shutdown(wait=False, cancel_futures=True)
+
+
+async def _idle(life: Life, hands: Sequence[Executor]) -> None:
+    """Wait until what was begun is done, unless the daemon is to stop; the watchdog is fed."""
+
+    def let_end() -> None:
+        for each in hands:
+            each.shutdown(wait=True, cancel_futures=True)
+
+    waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
+    ended = asyncio.get_running_loop().run_in_executor(waiting, let_end)
+    while life.stop.is_reload and not ended.done():
+        life.service.watchdog()
+        await asyncio.wait([ended], timeout=STATUS_EVERY.total_seconds())
+    waiting.shutdown(wait=False)
 
 
 async def _drive(facts: LiveFacts, life: Life, rest: Callable[[], None]) -> None:

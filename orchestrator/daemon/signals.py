@@ -31,6 +31,11 @@ class Stop:
             self.ending = ending
         self.event.set()
 
+    @property
+    def is_reload(self) -> bool:
+        """Whether the stages end only to begin again."""
+        return self.event.is_set() and self.ending is Ending.RELOAD
+
     def rearm(self) -> None:
         """Go on after a reload; a stop that was asked for meanwhile stays asked for."""
         if self.ending is Ending.RELOAD:
