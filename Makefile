@@ -106,14 +106,17 @@ check: $(VENV)/.dev  ## Supply chain: known vulnerabilities, careless code
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev  ## Ten minutes of fuzzing the parsers
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt \
+	  2>$(VENV)/atheris.log || echo "atheris cannot be had for this Python: see $(VENV)/atheris.log" >&2
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## Hours of weather: worlds, syscall sweeps, power cuts, a simulated month
 	@rm -f $(VENV)/sweeps.jsonl
 	@$(BIN)/python -m tests.simulation.soak --worlds $(or $(WORLDS),10000)
-	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(JOBS) -m soak tests; \
-	code=$$?; $(BIN)/python -m tests.crash.tally && exit $$code
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),25) --sets $(or $(SETS),300) --into docs; \
+	month=$$?; HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n $(JOBS) -m soak tests; \
+	code=$$?; $(BIN)/python -m tests.crash.tally && exit $$((code + month))
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Speed and memory, each beside its limit of the same run

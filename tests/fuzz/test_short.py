@@ -1,13 +1,12 @@
 """A short run of the fuzzers: the corpus, and a few hundred inputs of each kind."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.fuzz.kept import CORPUS, grown
 from tests.fuzz.targets import TARGETS
 
-CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
+FILES = sorted(CORPUS.iterdir())
 REQUEST = b'{"contents":[{"parts":[{"text":"x"}]}]}'
 PIECES = st.sampled_from(
     [
@@ -39,7 +38,14 @@ def test_e7_d11_no_bytes_break_a_reader(target, data):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_what_was_interesting_once_stays_harmless(target, file):
     """The corpus is read by every target."""
     TARGETS[target](file.read_bytes())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_atheris_grew_stays_harmless(target):
+    """What was grown towards every corner of a reader is read by it."""
+    for data in grown(target):
+        TARGETS[target](data)

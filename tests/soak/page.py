@@ -37,6 +37,7 @@ def written(report: Report) -> str:
             f"- {report.sets} sets with {report.lines} lines in {report.minutes:.0f} minutes",
             f"- {len(report.latencies)} sets delivered",
             f"- {report.lives} lives; {dict(report.struck)}",
+            f"- the operator's orders: {dict(report.orders) or 'none'}",
             f"- faults that struck: {sum(report.faults.values())} of {len(+report.faults)} kinds",
             f"- the provider's books: {report.books}",
             f"- incidents in the ledger: {dict(report.incidents)}",
