@@ -124,14 +124,15 @@ def over_set(judged: Judged, cap: Cap) -> Hold:
 
 
 def over_day(judged: Judged, limit: int, now: datetime) -> Hold:
-    """Hold a set until the next day: all sets together would cost more than this one's cap."""
-    until = next_day(now)
-    return Hold(
-        f"{HeldBy.DAY}: {usd(judged.spent)} of today spent or in flight, {_next(judged)}, "
-        f"the cap is {usd(limit)}; it goes on by itself at {moment(until)}, "
-        "`orchestrator resume` lets this set go beyond the cap of today",
-        until,
-    )
+    """Hold a set until the next day: all sets together would cost more than this one's cap.
+
+    A batch that is above the cap of any day fits on no other either: that hold does not end.
+    """
+    until = None if (judged.estimate or 0) > limit else next_day(now)
+    why = f"{HeldBy.DAY}: {usd(judged.spent)} of today spent or in flight, {_next(judged)}, "
+    why += f"the cap is {usd(limit)}; "
+    why += "no day has room for it: " if until is None else f"it goes on at {moment(until)}, "
+    return Hold(f"{why}`orchestrator resume` lets this set go beyond the cap of today", until)
 
 
 def unpriced(model: str) -> Hold:

@@ -74,6 +74,16 @@ def test_a_day_that_was_held_before_times_were_kept_ends_at_midnight():
     assert caps.resumed(flags, NOW, None).day_lifted_until == MIDNIGHT
 
 
+def test_a_batch_that_no_day_has_room_for_waits_for_the_operator():
+    """Alone above the cap it would be held again each day: its hold has no end, and says so."""
+    fits, never = Judged(400_000, 200_000), Judged(0, 500_001)
+
+    assert caps.over_day(fits, 500_000, NOW).until == MIDNIGHT
+    assert "it goes on at 2026-03-02 00:00 UTC" in caps.over_day(fits, 500_000, NOW).why
+    assert caps.over_day(never, 500_000, NOW).until is None
+    assert "no day has room for it: `orchestrator resume`" in caps.over_day(never, 500_000, NOW).why
+
+
 def test_a_given_cap_is_the_set_s_own():
     """It goes before options and settings, and a cap that was lifted comes back with it."""
     flags = caps.resumed(Flags(cap_lifted=True), NOW, 700_000)

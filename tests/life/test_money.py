@@ -127,7 +127,7 @@ def test_the_cap_of_the_next_day_holds_again():
         set_id = await town.set_of("dear")
         for day in (3, 4):
             said = await held_by(town, set_id, "max_cost_per_day")
-            assert f"goes on by itself at 2026-11-0{day} 00:00 UTC" in said
+            assert f"it goes on at 2026-11-0{day} 00:00 UTC" in said
             await town.control.resume(set_id)
 
     live(scenario, provider=SLOW, config=f'[money]\nmax_cost_per_day = "0.5"\n{ONE_JOB}{PRICE}')
