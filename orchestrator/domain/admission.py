@@ -1,6 +1,6 @@
 """Which batches may start now: by priority, fair among equals, within what the project may hold."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -49,15 +49,23 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """Who may start, in this order, and why the first of the others may not.
+class Oversized:
+    """A batch that could never start: alone it is above its model's limit, and can be split."""
 
-    `oversized` are those that could never start: each alone is above its model's limit of tokens
-    and can be split.
-    """
+    batch: Unsent
+
+    @property
+    def part(self) -> Part:
+        """What never changes about the batch."""
+        return self.batch.part
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may start, in this order, and why the first of the others may not."""
 
     admitted: tuple[Unsent, ...]
-    oversized: tuple[Unsent, ...]
+    oversized: tuple[Oversized, ...]
     waits_for: str | None
 
 
@@ -84,11 +92,11 @@ def admit(
     that need the same, so that small batches do not starve a large one.
     """
     token_limit = cache(token_limit)  # there are many batches of few models
-    oversized: list[Unsent] = []
+    oversized: list[Oversized] = []
     waiting: list[Candidate] = []
     for one in candidates:
         if is_oversized(one.batch.part, load.estimates, token_limit):
-            oversized.append(one.batch)
+            oversized.append(Oversized(one.batch))
         else:
             waiting.append(one)
     load = replace(load, tokens=dict(load.tokens), live_of_set=dict(load.live_of_set))
@@ -128,6 +136,20 @@ def _in_turn(waiting: Sequence[Candidate], load: Load) -> Iterator[Unsent]:
         yield ranked.pop()[1].batch
         if ranked:
             heappush(queue, (_rank(*ranked[-1], load), name))
+
+
+def probes(ready: Sequence[Unsent], refused: Container[str]) -> list[Unsent]:
+    """Keep one batch of each model that was refused last: when it is served, all may go."""
+    chosen: list[Unsent] = []
+    probed: set[str] = set()
+    for one in ready:
+        model = one.part.model
+        if model in probed:
+            continue
+        if model in refused:
+            probed.add(model)
+        chosen.append(one)
+    return chosen
 
 
 def is_oversized(part: Part, estimates: Estimates, token_limit: TokenLimit) -> bool:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from functools import partial
 
 from orchestrator.domain import batches as machine, ids
-from orchestrator.domain.admission import admit, is_oversized
+from orchestrator.domain.admission import Oversized, admit, is_oversized, probes
 from orchestrator.domain.batches import BatchEdge, LapseReason, Part, Submitting, Unsent, Uploaded
 from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
@@ -69,8 +69,8 @@ class Submit:
     tell_priority: bool = False
     paying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def find(self) -> Sequence[Unsent]:
-        """Return the batches that may be sent now, in the order in which they may start."""
+    async def find(self) -> Sequence[Unsent | Oversized]:
+        """Return what is to be split, and what may be sent now in the order of its turn."""
         if self.project.obstacle() is not None:
             return []
         limits, sending = self.project.limits(), self.project.sending
@@ -90,46 +90,40 @@ class Submit:
         unmeasured = await self.project.unmeasured([one.part for one in ready])
         ready = [one for one in ready if one.part.token not in unmeasured]
         room = sending.room(self.clock.elapsed(), limits.requests_per_minute)
-        return [*admission.oversized, *self._probes(ready)[:room]]
+        return [*admission.oversized, *probes(ready, sending.rests)[:room]]
 
-    def _probes(self, ready: Sequence[Unsent]) -> list[Unsent]:
-        """Keep one batch of each model that was refused last: when it is served, all may go."""
-        chosen: list[Unsent] = []
-        probed: set[str] = set()
-        for one in ready:
-            model = one.part.model
-            if model in probed:
-                continue
-            if model in self.project.sending.rests:
-                probed.add(model)
-            chosen.append(one)
-        return chosen
-
-    def name(self, item: Unsent) -> str:
+    def name(self, item: Unsent | Oversized) -> str:
         """Return what tells one item from another while it is worked on."""
         return item.part.token
 
-    async def do(self, item: Unsent) -> None:
+    async def do(self, item: Unsent | Oversized) -> None:
         """Send one create, after everything that has to be true before it."""
         folder = await self.journal.read(questions.folder, item.part.request_set)
+        if isinstance(item, Oversized):
+            await self._prepared(item.batch, folder)
+        elif (account := await self._prepared(item, folder)) is not None:
+            await self._send(item, account, folder)
+
+    async def _prepared(self, item: Unsent, folder: str) -> AccountFingerprint | None:
+        """Return for whom a batch may be sent, None if it may not: it is dealt with otherwise."""
         try:
             account = self.jobs.account
         except Blocked as error:
             await self.project.block(error, "create")
-            return
+            return None
         if not await self._clear(item):
-            return
+            return None
         if await self.work.sent(folder, item.part.token):
             await self._doubt(
                 item, account, "a create of this batch may have been sent in an earlier life"
             )
-            return
+            return None
         if await self._is_given_back(item):
-            return
+            return None
         if isinstance(item, Uploaded) and item.file_expires - self.clock.now() < EXPIRY_MARGIN:
             await self._upload_again(item, f"{item.file} expires too soon")
-            return
-        await self._send(item, account, folder)
+            return None
+        return account
 
     async def _is_given_back(self, item: Unsent) -> bool:
         """Let a batch be planned again in smaller parts if it alone is above what is allowed."""

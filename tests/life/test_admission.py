@@ -1,5 +1,6 @@
 """Admission: who starts when, within what the project may hold."""
 
+from orchestrator.domain.admission import Oversized
 from orchestrator.domain.ids import install_prefix
 from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
@@ -163,6 +164,26 @@ def test_a_batch_that_alone_exceeds_the_limit_is_split_before_it_is_sent():
 
     config = '[limits.enqueued_tokens]\n"gemini-2.5" = 150\n'
     live(scenario, config=config)
+
+
+def test_what_was_too_large_when_it_was_looked_at_is_never_sent_so():
+    """A limit that rises in between makes no create of what was only to be split."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("big", 40))
+        await town.until(lambda: any(town.infos), step=0.1)
+        assert town.life is not None
+        assert town.life.assembly is not None
+        submit = town.life.assembly.loops["submit"].stage
+        while not (live_ := await town.read(batch_rows.live)):
+            await town.pass_time(0.1)
+        assert [one.state for one in live_] == ["planned"]
+        await submit.do(Oversized(live_[0]))
+        assert town.calls("batches.create") == 0
+        await town.until_delivered()
+        town.judge()
+
+    live(scenario)
 
 
 def test_a_wrong_quota_setting_heals_itself():
