@@ -51,7 +51,7 @@ def money(dollars: str | Decimal | None) -> str:
     amount = Decimal(dollars)
     if not amount or abs(amount) >= Decimal("0.1"):
         return f"${amount:,.2f}"
-    return f"${amount:.4f}" if abs(amount) >= Decimal("0.001") else f"${amount:.6f}"
+    return f"${amount:.4f}" if abs(amount) >= Decimal("0.0001") else f"${amount:.6f}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -151,37 +151,6 @@ def children_of(folder):
     return found
 
 
-def json_lines(file):
-    """Return the values of a JSONL file."""
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-
-
-@pytest.mark.slow
-def test_the_demo_shows_everything_and_leaves_nothing_running(home):
-    """It ends with 0 and all answers, shows two results a set, and says how to go on."""
-    folder = home / "demo"
-
-    done = subprocess.run(
-        [*PROGRAM, "demo", "--dir", folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-
-    assert done.returncode == 0, done.stderr + done.stdout
-    for name, at_least in (("questions", 3000), ("passages", 1500)):  # each Python has its own text
-        results = folder / "state" / "outbox" / name / "results.jsonl"
-        asked = [line["key"] for line in json_lines(folder / f"{name}.jsonl")]
-        answered = json_lines(results)
-        assert [line["key"] for line in answered] == asked
-        assert len(asked) > at_least
-        assert all("response" in line for line in answered)
-    assert "export GEMINI_API_KEY" in done.stdout
-    assert f"rm -r {folder}" in done.stdout
-    assert not children_of(folder)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "number"),

@@ -7,6 +7,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,34 @@ def test_migrations_are_found_in_a_wheel_and_in_a_checkout(installed, tmp_path):
 
 
 def test_the_demo_runs_from_the_wheel(installed, tmp_path):
-    """The installed program does the whole job: emulator, daemon, two sets, every answer."""
-    said = json.loads(run(installed, "demo", "--json", cwd=tmp_path))
+    """The installed program does the whole job: emulator, daemon, two sets, every answer.
 
-    assert [each["display"] for each in said["sets"]] == ["delivered", "delivered"]
-    assert all(each["answered"] == each["requests"] for each in said["sets"])
+    It shows results of each set, says how to go on, and leaves nothing running.
+    """
+    said = run(installed, "demo", "--dir", str(tmp_path / "demo"), cwd=tmp_path)
+
+    for name, at_least in (("questions", 3000), ("passages", 1500)):  # each Python has its own text
+        asked = json_lines(tmp_path / "demo" / f"{name}.jsonl")
+        answered = json_lines(tmp_path / "demo/state/outbox" / name / "results.jsonl")
+        assert [line["key"] for line in answered] == [line["key"] for line in asked]
+        assert len(asked) > at_least
+        assert all("response" in line for line in answered)
+        assert said.count(f"outbox/{name}/results.jsonl\n") == 1
+    assert "export GEMINI_API_KEY" in said
+    assert "rm -r demo" in said
+    assert not [line for line in command_lines() if str(tmp_path) in line]
+
+
+def json_lines(file):
+    """Return the values of a JSONL file."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def command_lines():
+    """Return what runs on this machine."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                found.append((entry / "cmdline").read_text(errors="replace"))
+    return found
