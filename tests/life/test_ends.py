@@ -235,6 +235,19 @@ def test_a_vanished_result_file_holds_its_set():
     live(scenario, faults=(Fault(do="answer", on="files.download", status=404),))
 
 
+def test_an_input_file_that_vanished_before_its_create_is_sent_again():
+    """A file that the service does not find goes up once more, under a name of its own."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("lost", 20))
+        await town.until_delivered(within=DAY)
+        town.judge()
+        assert town.calls("files.start") == 2
+        assert len(town.jobs) == 1
+
+    live(scenario, faults=(Fault(do="file_vanish", times=1),))
+
+
 def test_a_model_that_never_answers_is_not_young_again_with_each_generation():
     """However many of its jobs expire: their requests' first submission is what counts."""
 
