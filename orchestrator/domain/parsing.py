@@ -38,6 +38,7 @@ class Parser:
         decoders = _decoders(rules.kind, tuple(rules.defaults))
         self._plain = decoders.plain.decode_lines
         self._whole, self._shaped = decoders.whole.decode_lines, decoders.shaped.decode
+        self._whole_one = decoders.whole.decode
         self._any, self._any_lines = decoders.any.decode, decoders.none_own.decode_lines
         self._own = [_attributes(i, name) for i, name in enumerate(rules.defaults)]
         self._all_lack = (1 << len(rules.defaults)) - 1
@@ -101,6 +102,8 @@ class Parser:
         findings: dict[int, str] = {}
         for line in np.flatnonzero(spans.ok).tolist():
             text = view[spans.requests[line] : spans.stops[line]]
+            if self._is_whole(text):
+                continue
             try:
                 finding = self._finding(text)
                 request = self._any(text)
@@ -114,6 +117,14 @@ class Parser:
                 findings[line] = finding
             self._flag(flags, line, request)
         return findings
+
+    def _is_whole(self, text: memoryview) -> bool:
+        """Tell whether a request has the whole shape and nothing that the defaults fill in."""
+        try:
+            self._whole_one(text)
+        except _ERRORS:
+            return False
+        return True
 
     def _flag(self, flags: NDArray[np.uint16], line: int, request: Any) -> None:
         for i, names in enumerate(self._own):
