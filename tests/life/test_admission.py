@@ -1,6 +1,7 @@
 """Admission: who starts when, within what the project may hold."""
 
 from orchestrator.domain.admission import Oversized
+from orchestrator.domain.batches import Planned
 from orchestrator.domain.ids import install_prefix
 from orchestrator.domain.layout import GENERATION_MAX
 from orchestrator.emulator.settings import EmulatorSettings, Quotas, Unknowns
@@ -177,8 +178,9 @@ def test_what_was_too_large_when_it_was_looked_at_is_never_sent_so():
         submit = town.life.assembly.loops["submit"].stage
         while not (live_ := await town.read(batch_rows.live)):
             await town.pass_time(0.1)
-        assert [one.state for one in live_] == ["planned"]
-        await submit.do(Oversized(live_[0]))
+        (batch,) = live_
+        assert isinstance(batch, Planned)
+        await submit.do(Oversized(batch))
         assert town.calls("batches.create") == 0
         await town.until_delivered()
         town.judge()
