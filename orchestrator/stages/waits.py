@@ -16,15 +16,21 @@ from orchestrator.store import ages
 from orchestrator.store.journal import Journal
 
 NO_TIME = timedelta(0)
+JUMP_MIN = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
 class Memory:
-    """What is remembered within one life: since when batches wait, models that were told of."""
+    """What is remembered within one life: since when batches wait, models that were told of.
+
+    `jumps` are those of the wall clock: what it said afterwards, and by how much it was set.
+    """
 
     since: dict[IdempotencyKey, datetime] = field(default_factory=dict)
     slow: frozenset[str] = frozenset()
     given_up: set[JobName] = field(default_factory=set)
+    last: tuple[datetime, float] | None = None  # what both clocks said at the last look
+    jumps: list[tuple[datetime, timedelta]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,14 @@ class Waits:
 
         Between two generations nothing of a model is under way; what was told then still holds.
         """
+        self._note_a_jump()
         oldest: dict[str, timedelta] = {}
         longest: dict[str, timedelta] = {}
         for row in submitted:
-            model, now = row.part.model, self.clock.now()
-            age = now - row.submitted_at
+            model, age = row.part.model, self._age(row.submitted_at)
             oldest[model] = max(age, oldest.get(model, age))
-            longest[model] = max(now - await self._since(row), longest.get(model, NO_TIME))
+            waits = self._age(await self._since(row))
+            longest[model] = max(waits, longest.get(model, NO_TIME))
             if age > self.poll.stuck_after and self.poll.resubmit_stuck:
                 await self._give_up(row.job)
         for model, age in oldest.items():
@@ -60,6 +67,19 @@ class Waits:
         self.memory.slow = (self.memory.slow & waiting) | oldest.keys()
         tokens = {row.part.token for row in submitted}
         self.memory.since = {t: at for t, at in self.memory.since.items() if t in tokens}
+
+    def _note_a_jump(self) -> None:
+        now, elapsed = self.clock.now(), self.clock.elapsed()
+        was, then = self.memory.last or (now, elapsed)
+        by = now - was - timedelta(seconds=elapsed - then)
+        if abs(by) > JUMP_MIN:
+            self.memory.jumps.append((now, by))
+        self.memory.last = now, elapsed
+
+    def _age(self, at: datetime) -> timedelta:
+        """Return how long ago this was: nothing grows old because a clock was set."""
+        set_since = sum((by for when, by in self.memory.jumps if at < when), NO_TIME)
+        return max(self.clock.now() - at - set_since, NO_TIME)
 
     async def _since(self, row: Submitted) -> datetime:
         """Return when the oldest of a batch's requests was sent first."""

@@ -14,6 +14,7 @@ from tests.life.town import DAY, HOUR, Drop, Fault, Town, live
 FILES = Drop("files", 9, options={"max_requests_per_batch": 3})
 INLINE = Drop("inline", 2)
 JUMPS = (-3, 3)
+STUCK = Fault(do="stuck", text="pending", batch="*")
 
 
 @pytest.mark.parametrize("days", JUMPS)
@@ -72,6 +73,30 @@ def test_b33_no_window_of_doubt_is_cut_short_or_drawn_out(days):
         assert 2700 <= took < 4 * HOUR
 
     live(scenario)
+
+
+@pytest.mark.parametrize("days", JUMPS)
+def test_b33_no_job_is_taken_for_stuck_because_a_clock_was_set(days):
+    """With `stuck = "resubmit"` a jump cancels nothing and calls no model slow."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(INLINE)
+        await town.until(lambda: bool(town.jobs), step=5)
+        await town.pass_time(HOUR)
+        town.clock.skew = timedelta(days=days)
+        await town.pass_time(6 * HOUR)
+        town.clock.skew = timedelta(0)
+        await town.pass_time(6 * HOUR)
+        state, told = town.jobs[0].state, town.trouble("slow")
+        town.emulator.jobs.move(town.jobs[0], "BATCH_STATE_SUCCEEDED")
+        await town.until_delivered(within=DAY)
+
+        assert state == "BATCH_STATE_PENDING"
+        assert told == []
+        assert len(town.jobs) == 1
+        town.judge()
+
+    live(scenario, config='[polling]\nstuck = "resubmit"\n', faults=(STUCK,))
 
 
 def test_files_that_end_too_soon_are_sent_again_a_few_times_and_held():
