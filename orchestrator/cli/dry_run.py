@@ -18,13 +18,13 @@ from orchestrator.domain.batches import Usage
 from orchestrator.domain.calibration import TOKENS_PER_BYTE, guess
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
+from orchestrator.domain.verdict import flaw_of_the_whole
 from orchestrator.ports import Claim, IndexOrder, IndexReport, PartPlan, PlanOrder
 from orchestrator.service.printable import shown_name
 from orchestrator.spool import source
 from orchestrator.spool.meta import Meta, save_meta
 from orchestrator.spool.pool import Inline, Workers
 from orchestrator.spool.work import WorkFolder
-from orchestrator.stages.intake import flaw_of_the_whole
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

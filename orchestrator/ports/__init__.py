@@ -11,11 +11,13 @@ from orchestrator.ports.around import (
     Project,
     Sending,
 )
-from orchestrator.ports.folders import (
+from orchestrator.ports.drops import (
     Claim,
-    Delivery,
     Drop,
     Inbox,
+)
+from orchestrator.ports.folders import (
+    Delivery,
     IndexOrder,
     IndexReport,
     JoinOrder,

@@ -1,6 +1,6 @@
-"""The folders: what is dropped, the daemon's own work, and what is delivered."""
+"""The folders: the daemon's own work, and what is delivered."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -15,34 +15,8 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.policy import Limits
 from orchestrator.domain.request_sets import SetInfo, Totals
+from orchestrator.ports.drops import Claim
 from orchestrator.ports.provider import Body, Session, Sink
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Something complete in the inbox that may be claimed. `name` is safe to show."""
-
-    name: str
-    profile: str
-    raw: bytes  # the path below the inbox, as bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A drop that is ours: moved to `work/<folder>`, immutable, with its meta data durable.
-
-    `trouble` is set for what may never be opened (a symlink, a FIFO, …) or cannot be read.
-    `options` is the text of NAME.toml or set.toml, None if there was none.
-    `run` and `copy` were fixed before use, if the set was named already in an earlier life.
-    """
-
-    folder: str
-    name: str
-    profile: str
-    options: str | None
-    run: int
-    copy: int
-    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,30 +151,22 @@ class Delivery:
     cancelled: bool = False
 
 
-class Inbox(Protocol):
-    """The watched folder. The scan is the truth; a watcher only rings early."""
-
-    async def scan(self) -> Sequence[Drop]:
-        """Return what is complete, oldest first."""
-
-    async def claim(self, drop: Drop) -> Claim | None:
-        """Make a drop ours, durably; None if it went away or is not complete after all."""
-
-    async def claims(self, besides: Collection[str] = ()) -> Sequence[Claim]:
-        """Return the claims that lie in `work/`, whatever became of them, `besides` these."""
-
-    def wake(self) -> AsyncIterator[None]:
-        """Yield whenever a scan may find something new."""
-
-
 class Work(Protocol):
     """The daemon's own folder: claimed sources, indexes, plans, answers."""
 
     async def index(self, claim: Claim, order: IndexOrder) -> IndexReport:
         """Read a claim once and write its index files; the same again gives the same."""
 
+    async def index_together(
+        self, orders: Sequence[tuple[Claim, IndexOrder]]
+    ) -> Sequence[IndexReport | None]:
+        """Read claims that are small; None for each that `index` has to read."""
+
     async def name_run(self, claim: Claim, run: int, copy: int) -> None:
         """Fix durably which run this drop is, before a name derived from it is used."""
+
+    async def name_runs(self, named: Sequence[tuple[Claim, int, int]]) -> None:
+        """Fix durably which (claim, run, copy) each of these is, all at once."""
 
     async def plan(self, folder: str, order: PlanOrder) -> Sequence[PartPlan]:
         """Cut the pool; plan files are durable before this returns. Empty if the pool is."""

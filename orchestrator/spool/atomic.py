@@ -43,7 +43,8 @@ def observed(observer: Observer) -> Iterator[None]:
 
 
 @contextmanager
-def _effect(verb: str, path: Path) -> Iterator[None]:
+def effect(verb: str, path: Path) -> Iterator[None]:
+    """Tell the observers of what is done meanwhile."""
     for observer in _observers:
         observer("before", verb, path)
     yield
@@ -99,20 +100,20 @@ def _open_step_by_step(folder: int, name: bytes) -> int:
 
 def create(path: Path, mode: int = 0o640) -> int:
     """Make an empty file in place of what was there and open it for writing."""
-    with _effect("create", path):
+    with effect("create", path):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, mode)
 
 
 def truncate(file: int, size: int, path: Path) -> None:
     """Give an open file a size; what is new reads as zeros and takes no room."""
-    with _effect("truncate", path):
+    with effect("truncate", path):
         os.ftruncate(file, size)
 
 
 def copy_bytes(source: int, target: int, size: int, path: Path) -> int:
     """Copy up to `size` bytes from the files' positions inside the kernel; returns how many."""
-    with _effect("write", path):
+    with effect("write", path):
         try:
             return os.copy_file_range(source, target, size)
         except OSError as error:
@@ -123,7 +124,7 @@ def copy_bytes(source: int, target: int, size: int, path: Path) -> int:
 
 def write_all(file: int, data: bytes | bytearray | memoryview, path: Path) -> None:
     """Write all of `data` at the file's position; short writes are gone on with."""
-    with _effect("write", path):
+    with effect("write", path):
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
@@ -131,7 +132,7 @@ def write_all(file: int, data: bytes | bytearray | memoryview, path: Path) -> No
 
 def fsync(file: int, path: Path) -> None:
     """Make the content of an open file or folder durable."""
-    with _effect("fsync", path):
+    with effect("fsync", path):
         os.fsync(file)
 
 
@@ -162,7 +163,7 @@ def write_back(file: int, offset: int, size: int) -> None:
 
 def rename(source: Path, target: Path) -> None:
     """Rename, replacing the target. Not durable until both folders are synced."""
-    with _effect("rename", target):
+    with effect("rename", target):
         source.rename(target)
 
 
@@ -172,7 +173,7 @@ def rename_new(source: Path, target: Path) -> None:
     Where the file system cannot do this in one step a check comes first: the folders that this
     is used on are our own.
     """
-    with _effect("rename", target):
+    with effect("rename", target):
         failed = _libc().renameat2(
             -100, os.fsencode(source), -100, os.fsencode(target), _RENAME_NOREPLACE
         )
@@ -188,31 +189,31 @@ def rename_new(source: Path, target: Path) -> None:
 
 def link(source: Path, target: Path) -> None:
     """Give a file a second name; raises FileExistsError if that is taken."""
-    with _effect("link", target):
+    with effect("link", target):
         os.link(source, target, follow_symlinks=False)
 
 
 def unlink(path: Path, *, missing_ok: bool = False) -> None:
     """Take a name away."""
-    with _effect("unlink", path):
+    with effect("unlink", path):
         path.unlink(missing_ok=missing_ok)
 
 
 def mkdir(path: Path, mode: int = 0o700, *, exist_ok: bool = False) -> None:
     """Make a folder; its parent is not yet synced."""
-    with _effect("mkdir", path):
+    with effect("mkdir", path):
         path.mkdir(mode, exist_ok=exist_ok)
 
 
 def rmdir(path: Path) -> None:
     """Remove an empty folder."""
-    with _effect("rmdir", path):
+    with effect("rmdir", path):
         path.rmdir()
 
 
 def chmod(file: int, mode: int, path: Path) -> None:
     """Set the mode of an open file."""
-    with _effect("chmod", path):
+    with effect("chmod", path):
         os.fchmod(file, mode)
 
 

@@ -68,12 +68,12 @@ def take(inbox: Path, work: Path, wanted: Wanted) -> str | None:
     if known is not None and known.claimed:
         _drop_leftover(inbox, wanted, folder)
         return folder.name
-    if not _is_still(inbox / os.fsdecode(wanted.raw), wanted.facts):
+    if not is_still(inbox / os.fsdecode(wanted.raw), wanted.facts):
         return None
     atomic.mkdir(folder, exist_ok=True)
-    save_meta(folder, _meta(wanted))
+    save_meta(folder, begin(wanted))
     atomic.fsync_dir(work)
-    if not _move(inbox / os.fsdecode(wanted.raw), folder / _first_place(wanted)):
+    if not move(inbox / os.fsdecode(wanted.raw), folder / _first_place(wanted)):
         atomic.remove_tree(folder)
         return None
     return folder.name
@@ -89,7 +89,7 @@ def secure(inbox: Path, work: Path, name: str, *, patient: bool) -> Meta | None:
     if meta.claimed:
         return meta
     _end_the_move(inbox / os.fsdecode(meta.path), folder / source.INPUT)
-    _move_sidecar(inbox, folder, meta)
+    move_sidecar(inbox, folder, meta)
     if meta.trouble is None and meta.shape == "folder":
         meta.trouble = _unfold(folder, meta)
     if meta.trouble is None:
@@ -139,7 +139,8 @@ def disk_bytes(folder: Path) -> int:
 # ---- the steps ----------------------------------------------------------------------------------
 
 
-def _meta(wanted: Wanted) -> Meta:
+def begin(wanted: Wanted) -> Meta:
+    """Say what is about to be taken."""
     facts = wanted.facts
     return Meta(
         raw=wanted.raw.hex(),
@@ -164,7 +165,8 @@ def _first_place(wanted: Wanted) -> str:
     return DROPPED_FOLDER if stat.S_ISDIR(wanted.facts.st_mode) else source.INPUT
 
 
-def _is_still(path: Path, facts: os.stat_result) -> bool:
+def is_still(path: Path, facts: os.stat_result) -> bool:
+    """Tell whether what lies there is what the scan saw, unchanged."""
     try:
         now = path.lstat()
     except FileNotFoundError:
@@ -176,7 +178,7 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
     return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
-def _move(path: Path, target: Path) -> bool:
+def move(path: Path, target: Path) -> bool:
     """Rename the drop into its folder; False if it is not there any more."""
     try:
         if os.path.lexists(target):
@@ -211,7 +213,7 @@ def _carry_over(path: Path, target: Path) -> bool:
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EXDEV, "the inbox and work/ must lie on one file system", str(path))
     copy_file(path, target)
-    if not _is_still(path, facts):
+    if not is_still(path, facts):
         atomic.unlink(target)
         return False
     atomic.unlink(path)
@@ -222,19 +224,20 @@ def _drop_leftover(inbox: Path, wanted: Wanted, folder: Path) -> None:
     """Take away the name of a drop that is claimed already; nothing but that name is left of it."""
     path = inbox / os.fsdecode(wanted.raw)
     is_file = stat.S_ISREG(wanted.facts.st_mode) and (folder / source.INPUT).exists()
-    if is_file and _is_still(path, wanted.facts):
+    if is_file and is_still(path, wanted.facts):
         atomic.unlink(path)
         atomic.fsync_dir(path.parent)
 
 
-def _move_sidecar(inbox: Path, folder: Path, meta: Meta) -> None:
+def move_sidecar(inbox: Path, folder: Path, meta: Meta) -> None:
+    """Bring NAME.toml to its drop, if it is the one that the scan saw."""
     if meta.sidecar is None:
         return
     parsed = names.parse(meta.path)
     path = inbox / os.fsdecode((parsed.stem if parsed else meta.path) + names.SIDECAR)
     try:
         if path.lstat().st_ino == meta.sidecar:
-            _move(path, folder / source.OPTIONS)
+            move(path, folder / source.OPTIONS)
     except FileNotFoundError:
         return
 

@@ -11,6 +11,7 @@ from orchestrator.spool.claim import REQUESTS, SET_OPTIONS, Wanted
 
 Signature: TypeAlias = tuple[object, ...]  # changes whenever anything of a drop changes
 
+ENTRIES_AT_ONCE = 500  # then others get their turn in the event loop
 _KINDS = {
     stat.S_IFLNK: "it is a symbolic link; drop the file itself",
     stat.S_IFIFO: "it is a FIFO, not a file",
@@ -20,8 +21,11 @@ _KINDS = {
 }
 
 
-def look(inbox: Path, profiles: Collection[str]) -> Iterator[tuple[Wanted, Signature]]:
-    """Yield each thing that lies in the inbox and in the profiles' hot folders."""
+def look(inbox: Path, profiles: Collection[str]) -> Iterator[tuple[Wanted, Signature] | None]:
+    """Yield each thing that lies in the inbox and in the profiles' hot folders.
+
+    None is yielded now and then while a folder is listed, so that others get their turn.
+    """
     hot = {os.fsencode(profile): profile for profile in profiles}
     yield from _look_into(inbox, b"", "", frozenset(hot))
     for folder, profile in sorted(hot.items()):
@@ -32,12 +36,14 @@ def look(inbox: Path, profiles: Collection[str]) -> Iterator[tuple[Wanted, Signa
 
 def _look_into(
     inbox: Path, below: bytes, profile: str, passed_over: frozenset[bytes]
-) -> Iterator[tuple[Wanted, Signature]]:
+) -> Iterator[tuple[Wanted, Signature] | None]:
     path = os.fsencode(inbox) + b"/" + below
     sidecars: dict[bytes, os.stat_result] = {}
     others: list[os.DirEntry[bytes]] = []
     with os.scandir(path) as entries:
-        for entry in entries:
+        for count, entry in enumerate(entries):
+            if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                yield None
             if names.is_never_taken(entry.name) or entry.name in passed_over:
                 continue
             facts = _facts(entry) if entry.name.endswith(names.SIDECAR) else None

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+
 from orchestrator.ports import Claim, Clock, Drop
-from orchestrator.spool import atomic, source
+from orchestrator.spool import atomic, source, together
 from orchestrator.spool.claim import (
     REMOVING,
     Wanted,
@@ -26,13 +28,15 @@ from orchestrator.spool.claim import (
     secure,
     take,
 )
-from orchestrator.spool.drops import look
+from orchestrator.spool.drops import ENTRIES_AT_ONCE, look
 from orchestrator.spool.freeze import writers
 from orchestrator.spool.meta import as_claim, load_meta
 from orchestrator.spool.pool import call
 from orchestrator.spool.watch import ring
 
-ENTRIES_AT_ONCE = 500  # then others get their turn in the event loop
+COMPLETE_MAX = 2000
+LONG_LOOK = 0.1  # seconds; after such a look the next one waits
+LOOK_SHARE = 9  # so many times as long as it took
 PATIENCE = 30  # times settle_seconds, before a folder without requests is refused
 WRITER_TRIES = 5
 
@@ -70,28 +74,51 @@ class FolderInbox:
         self._profiles = frozenset(profiles)
         self._watch = watch
         self._interval = interval
-        self._seen: dict[bytes, _Seen] = {}
+        self._device = work.stat().st_dev
+        self._seen: dict[bytes, _Seen] = {}  # the oldest first
+        self._alone: set[bytes] = set()  # those that cannot be claimed together with others
+        self._next_look = 0.0
         self._claims: dict[str, tuple[tuple[int, int], Claim]] = {}
 
     async def scan(self) -> Sequence[Drop]:
-        """Return what is complete, oldest first."""
+        """Return what is complete, oldest first, at most `COMPLETE_MAX`.
+
+        Where so much lies that a look takes long, what the last look saw is told for a while.
+        """
         now = self._clock.elapsed()
-        seen: dict[bytes, _Seen] = {}
-        for count, (wanted, signature) in enumerate(look(self._inbox, self._profiles)):
-            last = self._seen.get(wanted.raw)
-            since = last.since if last is not None and last.signature == signature else now
-            seen[wanted.raw] = _Seen(wanted, signature, since)
-            if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
-                await asyncio.sleep(0)
-        self._seen = seen
+        if now >= self._next_look or not self._seen:
+            await self._look(now)
         complete = []
-        for count, each in enumerate(seen.values()):
+        for count, each in enumerate(tuple(self._seen.values())):
             if self._is_complete(each, now):
-                complete.append(each.wanted)
+                complete.append(self._drop(each.wanted))
+            if len(complete) == COMPLETE_MAX:
+                break
             if count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        complete.sort(key=lambda wanted: (wanted.facts.st_mtime_ns, wanted.raw))
-        return [Drop(wanted.name, wanted.profile, wanted.raw) for wanted in complete]
+        return complete
+
+    async def _look(self, now: float) -> None:
+        """See what lies there, and since when it has not changed."""
+        seen: list[_Seen] = []
+        for count, found in enumerate(look(self._inbox, self._profiles)):
+            if found is not None:
+                wanted, signature = found
+                last = self._seen.get(wanted.raw)
+                since = last.since if last is not None and last.signature == signature else now
+                seen.append(_Seen(wanted, signature, since))
+            if found is None or count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        times = np.fromiter((each.wanted.facts.st_mtime_ns for each in seen), np.int64, len(seen))
+        oldest_first = (seen[place] for place in np.argsort(times, kind="stable").tolist())
+        self._seen = {each.wanted.raw: each for each in oldest_first}
+        self._alone &= self._seen.keys()
+        ended = self._clock.elapsed()
+        self._next_look = ended + LOOK_SHARE * (ended - now) if ended - now > LONG_LOOK else ended
+
+    def _drop(self, wanted: Wanted) -> Drop:
+        small = wanted.raw not in self._alone and together.is_small(wanted, self._device)
+        return Drop(wanted.name, wanted.profile, wanted.raw, small)
 
     async def claim(self, drop: Drop) -> Claim | None:
         """Make a drop ours, durably; None if it went away or is not complete after all."""
@@ -104,6 +131,17 @@ class FolderInbox:
             return None
         self._seen.pop(drop.raw, None)
         return await self._finish(folder)
+
+    async def claim_together(self, drops: Sequence[Drop]) -> Sequence[Claim]:
+        """Make small drops ours, durably; those that went away are left out.
+
+        Those that are not finished so lie in `work/`: `claims` finishes them.
+        """
+        seen = [self._seen.pop(drop.raw, None) for drop in drops]
+        wanted = [each.wanted for each in seen if each is not None]
+        taken = await call(self._workers, together.take, self._inbox, self._work, wanted)
+        self._alone.update(taken.begun_before)
+        return taken.claims
 
     async def claims(self, besides: Collection[str] = ()) -> Sequence[Claim]:
         """Return the claims that lie in `work/`; those that a crash cut short are finished.

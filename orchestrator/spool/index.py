@@ -43,6 +43,10 @@ class Committed(msgspec.Struct):
     report: dict[str, Any]
     source: str
 
+    def answers(self, order: IndexOrder) -> bool:
+        """Tell whether this is the answer to an order."""
+        return self.order == _plain(order)
+
 
 class Indexing:
     """Reads claims in `work`; implements the intake half of `ports.Work`."""
@@ -78,8 +82,8 @@ class Indexing:
     async def index(self, claim: Claim, order: IndexOrder) -> IndexReport:
         """Read a claim once and write its index files; the same again gives the same."""
         folder = self._work / claim.folder
-        known = _committed(folder)
-        if known is not None and (known.order == _plain(order) or (folder / "plan").exists()):
+        known = committed(folder)
+        if known is not None and (known.answers(order) or (folder / "plan").exists()):
             return msgspec.convert(known.report, IndexReport)
         atomic.unlink(folder / source.INDEX, missing_ok=True)
         self._progress[claim.folder] = 0.0
@@ -103,7 +107,7 @@ class Indexing:
             raise Unreadable(str(error)) from error
         await self._unpack(folder)
         plain = source.plain_path(folder)
-        _check_start(plain)
+        check_start(plain)
         atomic.remove_tree(folder / SCRATCH)
         atomic.mkdir(folder / SCRATCH)
         before = plain.stat()
@@ -161,7 +165,8 @@ class Indexing:
         return [done[part] for part in sorted(done)]
 
 
-def _check_start(plain: Path) -> None:
+def check_start(plain: Path) -> None:
+    """Refuse what is empty or plainly not UTF-8. Raises Unreadable."""
     with plain.open("rb") as stream:
         start = stream.read(4)
     if not start:
@@ -194,20 +199,24 @@ def _plain(order: IndexOrder) -> dict[str, Any]:
     return plain
 
 
-def _committed(folder: Path) -> Committed | None:
+def committed(folder: Path) -> Committed | None:
+    """Read index.json, None if there is none."""
     try:
         return msgspec.json.decode((folder / source.INDEX).read_bytes(), type=Committed)
     except FileNotFoundError:
         return None
 
 
+def index_json(order: IndexOrder, report: IndexReport, plain: str) -> bytes:
+    """Return what index.json holds; `plain` names the file that offsets count in."""
+    return msgspec.json.encode(Committed(_plain(order), msgspec.to_builtins(report), plain))
+
+
 def _commit(folder: Path, order: IndexOrder, report: IndexReport, twins: Twins) -> None:
     if twins.count:
         _add_twins(folder / source.FLAWS, twins)
-    committed = Committed(
-        _plain(order), msgspec.to_builtins(report), source.plain_path(folder).name
-    )
-    atomic.write_file(folder / source.INDEX, msgspec.json.encode(committed))
+    written = index_json(order, report, source.plain_path(folder).name)
+    atomic.write_file(folder / source.INDEX, written)
 
 
 def _add_twins(path: Path, twins: Twins) -> None:

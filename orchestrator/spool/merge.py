@@ -77,7 +77,7 @@ def merge(
     _answers(folder, before[-1].rows)
     content = blake3((folder / source.BLOCKS).read_bytes()).hexdigest()
     atomic.fsync_dir(folder)
-    return Merged(content, wire, _without_media(folder, tokens))
+    return Merged(content, wire, without_media(folder, tokens))
 
 
 def _concatenate(folder: Path, counts: Sequence[Counted], name: str, target: str) -> None:
@@ -156,7 +156,7 @@ def _states(folder: Path, total: int, fragments: Sequence[bytes]) -> tuple[int, 
     return wire, tokens
 
 
-def _without_media(folder: Path, tokens: int) -> int:
+def without_media(folder: Path, tokens: int) -> int:
     """Correct an estimate by bytes alone: some requests tell how much of a set is not text."""
     lines: Rows = source.open_lines(folder)
     if not len(lines) or int(lines["length"].sum()) < SAMPLED_BYTES_MIN * len(lines):

@@ -19,7 +19,7 @@ from orchestrator.ports import (
     PartPlan,
     PlanOrder,
 )
-from orchestrator.spool import answer_files, answers, plan, settling
+from orchestrator.spool import answer_files, answers, plan, settling, together
 from orchestrator.spool.answer_files import PartFile
 from orchestrator.spool.answers import Scanned
 from orchestrator.spool.body import ComposedBody, sampled
@@ -56,6 +56,18 @@ class WorkFolder:
     async def index(self, claim: Claim, order: IndexOrder) -> IndexReport:
         """Read a claim once and write its index files; the same again gives the same."""
         return await self._indexing.index(claim, order)
+
+    async def index_together(
+        self, orders: Sequence[tuple[Claim, IndexOrder]]
+    ) -> Sequence[IndexReport | None]:
+        """Read claims that are small; None for each that `index` has to read."""
+        small = [(claim.folder, order) for claim, order in orders]
+        return await self._calls.one(together.index, self._root, small)
+
+    async def name_runs(self, named: Sequence[tuple[Claim, int, int]]) -> None:
+        """Fix durably which (claim, run, copy) each of these is, all at once."""
+        runs = [(claim.folder, run, copy) for claim, run, copy in named]
+        await self._calls.one(together.name_runs, self._root, runs)
 
     async def name_run(self, claim: Claim, run: int, copy: int) -> None:
         """Fix durably which run this drop is, before a name derived from it is used."""

@@ -7,13 +7,15 @@ or failing disk stops us.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from orchestrator.domain import ids, request_sets as machine
+from orchestrator.domain import request_sets as machine
 from orchestrator.domain.batches import Kind
 from orchestrator.domain.fitting import Judged, NotYet, Verdict
-from orchestrator.domain.ids import ContentHash, Fingerprint, InstallId, ProjectName, SetId
-from orchestrator.domain.options import BadOptions, Choice, to_text
-from orchestrator.domain.request_sets import Delivered, Received, SetInfo
+from orchestrator.domain.ids import ContentHash, InstallId
+from orchestrator.domain.options import BadOptions, Choice
+from orchestrator.domain.request_sets import Received, SetInfo
+from orchestrator.domain.verdict import NO_CHOICE, flaw_of_the_whole
 from orchestrator.ports import (
     Claim,
     Clock,
@@ -26,39 +28,32 @@ from orchestrator.ports import (
     Work,
 )
 from orchestrator.store import questions, request_sets as set_rows
-from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
-from orchestrator.store.request_sets import StoredSet
+from orchestrator.store.naming import Unnamed, info_of, name, name_all
 
 UNREAD = IndexReport(0, 0, 0, 0, ContentHash(""), 0, 0, 0, None)
-NO_CHOICE = Choice(
-    profile="",
-    project=ProjectName("default"),
-    model="",
-    kind="generate",
-    priority=0,
-    requests_max=None,
-    batch_bytes_max=None,
-    generations_max=1,
-    parts=False,
-    duplicate_keys="reject",
-    duplicate_set="run",
-    idempotency_key=None,
-    defaults=None,
-    shape="off",
-    flaws_max_fraction=0.0,
-    cost_max_micros=None,
-    canonical="{}",
-)
+METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
+ROUND_MIN, ROUND_MAX = 8, 256  # small drops that are carried together
 LOOK_SECONDS = 30.0  # for claims that nobody has a reason to look for
 
 
 @dataclass(slots=True)
 class Memory:
-    """What this life knows of claims that were not carried to their end; at first: nothing."""
+    """What this life knows of claims and drops; at first: nothing."""
 
     left_over: bool = True
     next_look: float = 0.0
+    taking: set[bytes] = field(default_factory=set)  # drops that are claimed just now
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Small drops that are carried together: what each of them costs is shared by all."""
+
+    drops: tuple[Drop, ...]
+
+
+Item: TypeAlias = Drop | Round | Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +84,13 @@ class Intake:
     naming: asyncio.Lock = field(default_factory=asyncio.Lock)
     memory: Memory = field(default_factory=Memory)
 
-    async def find(self) -> Sequence[Drop | Claim]:
+    async def find(self) -> Sequence[Item]:
         """Return claims that were not carried to their end, then complete drops."""
         claims = await self._left_over()
         if self.room() is not None:
             return claims
-        return [*claims, *await self.inbox.scan()]
+        drops = [one for one in await self.inbox.scan() if one.raw not in self.memory.taking]
+        return [*claims, *_in_rounds(drops)]
 
     async def _left_over(self) -> Sequence[Claim]:
         """Return claims of an earlier life, and of this one if something kept them from their end.
@@ -124,16 +120,25 @@ class Intake:
         sent = [claim for claim in named if await self.work.planned(claim.folder)]
         return sent or claims
 
-    def name(self, item: Drop | Claim) -> str:
+    def name(self, item: Item) -> str:
         """Return what tells one item from another while it is worked on."""
-        return item.folder if isinstance(item, Claim) else f"{item.profile}/{item.name}"
+        match item:
+            case Claim():
+                return item.folder
+            case Drop():
+                return f"{item.profile}/{item.name}"
+            case Round():
+                return f"{item.drops[0].profile}/{item.drops[0].name}"
 
-    async def do(self, item: Drop | Claim) -> None:
+    async def do(self, item: Item) -> None:
         """Carry a drop or a claim to an accepted or rejected set."""
         over = False
         try:
-            claim = await self._claimed(item)
-            over = claim is None or await self._carried(claim)
+            if isinstance(item, Round):
+                over = await self._carried_together(item.drops)
+            else:
+                claim = await self._claimed(item)
+                over = claim is None or await self._carried(claim)
         finally:
             self.memory.left_over |= not over
 
@@ -142,6 +147,51 @@ class Intake:
             return item
         async with self.claiming:
             return await self.inbox.claim(item)
+
+    async def _carried_together(self, drops: Sequence[Drop]) -> bool:
+        """Carry small drops; tells whether all have come to their end."""
+        taking = {drop.raw for drop in drops}
+        self.memory.taking.update(taking)
+        try:
+            async with self.claiming:
+                claims = await self.inbox.claim_together(drops)
+                folders = {claim.folder for claim in claims}
+                self.busy.update(folders)
+        finally:
+            self.memory.taking.difference_update(taking)
+        try:
+            alone = await self._accept(claims)
+        finally:
+            self.busy.difference_update(folders)
+        over = [await self._carried(claim) for claim in alone]
+        return all(over) and len(claims) == len(drops)
+
+    async def _accept(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Accept what there is nothing to be said about; returns those to be carried alone."""
+        usable = [
+            (claim, choice)
+            for claim in claims
+            for choice, problem in [self._chosen(claim)]
+            if claim.trouble is None and problem is None
+        ]
+        orders = [(claim, _order(choice, self)) for claim, choice in usable]
+        reports = await self.work.index_together(orders)
+        drops = [
+            Unnamed(claim, choice, report)
+            for (claim, choice), report in zip(usable, reports, strict=True)
+            if report is not None and flaw_of_the_whole(report, choice) is None
+        ]
+        models = {(drop.choice.model, drop.choice.kind) for drop in drops}
+        fits = {one: await self.fits(*one) == Judged() for one in models}
+        drops = [drop for drop in drops if fits[drop.choice.model, drop.choice.kind]]
+        async with self.naming:
+            names = await self.journal.read(name_all, self.install, *drops)
+            named = [(drop, one) for drop, one in zip(drops, names, strict=True) if one is not None]
+            await self.work.name_runs([(drop.claim, one.run, one.copy) for drop, one in named])
+            now = self.clock.now()
+            await self.journal.accept([Received(info_of(drop, one, now)) for drop, one in named])
+        accepted = {drop.claim.folder for drop, _ in named}
+        return [claim for claim in claims if claim.folder not in accepted]
 
     async def _carried(self, claim: Claim) -> bool:
         """Carry a claim; tells whether it has come to its end, False if it has to come again."""
@@ -168,34 +218,10 @@ class Intake:
         return await self._judge(received, claim)
 
     async def _registered(self, claim: Claim, choice: Choice, report: IndexReport) -> Received:
-        what = report.content or ContentHash(claim.folder)  # what was not read is like no other
-        print_ = choice.idempotency_key or ids.fingerprint(
-            what, choice.model, choice.kind, choice.canonical
-        )
-        named = await self.journal.read(_name, self.install, claim, choice, report, print_)
+        drop = Unnamed(claim, choice, report)
+        named = await self.journal.read(name, self.install, drop)
         await self.work.name_run(claim, named.run, named.copy)
-        info = SetInfo(
-            id=named.id,
-            name=claim.name,
-            profile=claim.profile,
-            project=choice.project,
-            kind=choice.kind,
-            model=choice.model,
-            folder=claim.folder,
-            outbox=named.outbox,
-            fingerprint=Fingerprint(print_),
-            content=report.content,
-            content_bytes=report.content_bytes,
-            requests=report.requests,
-            flawed=report.flawed,
-            tokens=report.tokens,
-            priority=choice.priority,
-            run=named.run,
-            options=to_text(choice),
-            answered_from=named.answered_from,
-            received_at=self.clock.now(),
-        )
-        return Received(info)
+        return Received(info_of(drop, named, self.clock.now()))
 
     async def _judge(self, received: Received, claim: Claim) -> bool:
         verdict = await self._verdict(received.info, claim)
@@ -232,45 +258,13 @@ class Intake:
             return NO_CHOICE, str(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    id: SetId
-    run: int
-    copy: int
-    outbox: str
-    answered_from: SetId | None
-
-
-def _name(
-    tx: Tx, install: InstallId, claim: Claim, choice: Choice, report: IndexReport, print_: str
-) -> _Named:
-    first = set_rows.first_run(tx, Fingerprint(print_)) if report.content else None
-    reused = first if _can_answer(first) and choice.duplicate_set == "reuse" else None
-    run, copy = claim.run, claim.copy
-    full_name = f"{claim.profile}/{claim.name}"
-    own_run = reused is None and run >= 0
-    if own_run and questions.is_run_of_another(tx, Fingerprint(print_), run, claim.folder):
-        run = -1  # named before a crash, and taken since: nothing was sent under that name
-    if run < 0:
-        run = (
-            set_rows.next_run(tx, Fingerprint(print_)) if reused is None else reused.value.info.run
-        )
-        copy = set_rows.next_copy(tx, claim.name, report.content, run)
-    name = ids.set_id(install, full_name, report.content, run, copy)
-    return _Named(
-        name,
-        run,
-        copy,
-        set_rows.free_outbox(tx, claim.name),
-        reused.value.info.id if reused is not None and reused.value.info.id != name else None,
-    )
-
-
-def _can_answer(first: StoredSet | None) -> bool:
-    """A run that is over and has no answer at all is no answer to the same drop."""
-    if first is None:
-        return False
-    return not isinstance(first.value, Delivered) or first.value.totals.answered > 0
+def _in_rounds(drops: Sequence[Drop]) -> Sequence[Drop | Round]:
+    """Put small drops together, if there are many; they come first, for they take no time."""
+    small = [drop for drop in drops if drop.small]
+    if len(small) < ROUND_MIN:
+        return drops
+    rounds = [Round(tuple(small[at : at + ROUND_MAX])) for at in range(0, len(small), ROUND_MAX)]
+    return [*rounds, *(drop for drop in drops if not drop.small)]
 
 
 def _order(choice: Choice, intake: Intake) -> IndexOrder:
@@ -283,25 +277,6 @@ def _order(choice: Choice, intake: Intake) -> IndexOrder:
         flaws_kept_max=intake.flaws_kept_max,
         shape=choice.shape,
     )
-
-
-def flaw_of_the_whole(report: IndexReport, choice: Choice) -> str | None:
-    """Tell why a drop cannot be accepted as a whole, None if it can."""
-    if report.problem is not None:
-        return report.problem
-    if report.requests == 0:
-        return "there is no request in it: the file is empty or has only blank lines"
-    if report.duplicates and choice.duplicate_keys == "reject":
-        return (
-            f"{report.duplicates} keys occur more than once; make them unique, "
-            'or set duplicate_keys = "allow"'
-        )
-    if report.flawed > choice.flaws_max_fraction * report.requests:
-        return (
-            f"{report.flawed} of {report.requests} lines are flawed, more than "
-            f"flaws_max_fraction = {choice.flaws_max_fraction:g} allows; see flaws.jsonl"
-        )
-    return None
 
 
 def _told(info: SetInfo) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ from orchestrator.domain.request_sets import (
     Received,
     Rejected,
     SetEdge,
+    index,
 )
 from orchestrator.ports import Clock
 from orchestrator.store import batches, lives, notices, request_sets
@@ -89,6 +90,17 @@ class Journal:
         now = self.clock.now()
         await self.ledger.transact(request_sets.insert, now, received)
         self._tell(Recorded(now, received=(received,)))
+
+    async def accept(self, received: Sequence[Received]) -> None:
+        """Commit new sets that need no judgement, as accepted, in one transaction."""
+        now, moves = self.clock.now(), tuple(index(one) for one in received)
+
+        def accept(tx: Tx) -> None:
+            request_sets.insert(tx, now, *received)
+            apply(tx, now, *moves)
+
+        await self.ledger.transact(accept)
+        self._tell(Recorded(now, moves, received=tuple(received)))
 
     async def write(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kw: P.kwargs

@@ -73,11 +73,15 @@ class StoredSet:
     updated_at: datetime
 
 
-def insert(tx: Connection, now: datetime, value: Received) -> None:
-    """Register a set that was claimed and read."""
-    row = {**set_row(value), **flags_row(Flags()), "updated_at": now}
-    tx.execute(sets.insert().values(row))
-    _record(tx, now, value.info.id, "", value.state, "")
+def insert(tx: Connection, now: datetime, *received: Received) -> None:
+    """Register sets that were claimed and read."""
+    none = {**flags_row(Flags()), "updated_at": now}
+    tx.execute(sets.insert(), [{**set_row(value), **none} for value in received])
+    born = {"at": now, "batch_id": None, "source": "", "why": ""}
+    tx.execute(
+        events.insert(),
+        [{**born, "set_id": value.info.id, "target": value.state} for value in received],
+    )
 
 
 def flag(
