@@ -246,13 +246,12 @@ class Submit:
             await self._upload_again(back.after, why, back)
             await self.work.unmark_sent(folder, part.token)
             return
+        reason = LapseReason.REFUSED
         if error.code == 404:
             await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
         elif not await self._settle_culprit(part, folder, error):
-            invalid = LapseReason.INVALID
-            await self.journal.record(machine.refuse(batch, self.clock.now(), why, invalid))
-        else:
-            await self.journal.record(machine.refuse(batch, self.clock.now(), why))
+            reason = LapseReason.INVALID
+        await self.journal.record(machine.refuse(batch, self.clock.now(), why, reason))
         await self._mind_the_refusals(part, error)
 
     async def _upload_again(self, item: Uploaded, why: str, *before: BatchEdge) -> None:
