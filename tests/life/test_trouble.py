@@ -56,12 +56,12 @@ def test_used_up_credit_blocks_until_it_is_added():
     async def scenario(town: Town) -> None:
         town.drop(Drop("poor", 6, options={"max_requests_per_batch": 2}))
         await town.pass_time(6 * HOUR)
-        why = town.project.obstacle() or ""
+        await town.until(lambda: town.project.obstacle() is not None, step=1)
         block = await town.read(projects.blocked, town.project.name)
         assert block is not None
         assert "prepaid credit is used up" in block.why
         assert "add credit" in block.remedy
-        assert why == "" or why.startswith("blocked: ")
+        assert town.project.obstacle() == f"blocked: {block.why}; {block.remedy}"
         assert town.calls("batches.create") < 50
         town.emulator.faults.clear()
         await town.until_delivered(within=HOUR)
@@ -81,8 +81,11 @@ def test_a_revoked_key_blocks_until_it_is_restored(status: int):
         town.emulator.revoke(KEY)
         town.drop(Drop("later", 3))
         await town.pass_time(10 * HOUR)
+        await town.until(lambda: town.project.obstacle() is not None, step=1)
         block = await town.read(projects.blocked, town.project.name)
         assert block is not None
+        assert "key" in block.remedy
+        assert town.project.obstacle() == f"blocked: {block.why}; {block.remedy}"
         await town.restart()
         await town.pass_time(HOUR)
         town.emulator.restore(KEY)
