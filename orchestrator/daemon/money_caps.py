@@ -1,4 +1,8 @@
-"""The caps on cost that hold batches back, judged with what is in flight as spent."""
+"""The caps on cost that hold batches back, judged by what is spent and what is in flight.
+
+A batch that what was spent leaves no room for holds its set. One that only the estimates of what
+is in flight stand against waits until those have told what they cost.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +10,7 @@ from datetime import datetime
 from orchestrator.daemon.money import Lessons, Purse
 from orchestrator.domain import caps
 from orchestrator.domain.batches import Part
-from orchestrator.domain.caps import Cap, Hold, Judged
+from orchestrator.domain.caps import Cap, Hold, Judged, Wait
 from orchestrator.domain.ids import IdempotencyKey, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.store import batches as batch_rows, projects, questions, request_sets
@@ -15,41 +19,28 @@ from orchestrator.store.request_sets import StoredSet
 
 
 def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> Hold | None:
-    """Tell which cap this batch would break, None if it may be paid."""
-    stored = _set_of(tx, part.request_set)
-    own, day = _caps(stored, purse, now)
-    if own is None and day is None:
-        return None
-    lessons = Lessons(tx)
-    estimate = purse.estimate(part, *lessons.of(part))
-    if estimate is None and not stored.flags.price_waived:
-        return caps.unpriced(part.model)
-    if own is not None:
-        judged = Judged(_of_set(tx, purse, lessons, part.request_set), estimate)
-        if judged.breaks(own.micros):
-            return caps.over_set(judged, own)
-    if day is not None:
-        judged = Judged(_of_day(tx, purse, lessons, now), estimate)
-        if judged.breaks(day):
-            return caps.over_day(judged, day, now)
-    return None
+    """Tell which cap this batch would break, None if it may be paid (or has to wait)."""
+    verdict = _Books(tx, now, purse).judge(part)
+    return verdict if isinstance(verdict, Hold) else None
 
 
-def unmeasured(
+def too_early(
     tx: Tx, now: datetime, purse: Purse, parts: Sequence[Part]
 ) -> frozenset[IdempotencyKey]:
-    """Return those batches of which a first one of their model must tell what answers cost.
+    """Return those batches that wait until what is in flight has told what it costs."""
+    books = _Books(tx, now, purse)
+    capped = [part for part in parts if books.caps_of(part.request_set) != (None, None)]
+    waiting = [part.token for part in capped if isinstance(books.judge(part), Wait)]
+    return frozenset(waiting) | _unmeasured(tx, purse, capped)
 
-    A cap binds them, no answer of the model was ever counted (and thoughts may be many times the
-    prompt), and a batch of it is under way: estimates of more would be guesses upon a guess.
+
+def _unmeasured(tx: Tx, purse: Purse, capped: Sequence[Part]) -> frozenset[IdempotencyKey]:
+    """Return those of which a first one of their model must tell what answers cost.
+
+    No answer of the model was ever counted (and thoughts may be many times the prompt), and a
+    batch of it is under way: estimates of more would be guesses upon a guess.
     """
-    priced = [part for part in parts if part.kind == "generate" and part.model in purse.prices]
-    capped = {
-        name
-        for name in {part.request_set for part in priced}
-        if _caps(_set_of(tx, name), purse, now) != (None, None)
-    }
-    risky = [part for part in priced if part.request_set in capped]
+    risky = [part for part in capped if part.kind == "generate" and part.model in purse.prices]
     if not risky:
         return frozenset()
     busy = {part.model for part in questions.in_flight(tx, None)}
@@ -58,38 +49,66 @@ def unmeasured(
     return frozenset(part.token for part in risky if part.model in unknown)
 
 
-def _caps(stored: StoredSet, purse: Purse, now: datetime) -> tuple[Cap | None, int | None]:
-    """Return the set's own cap and that of the day, as far as they bind this set now."""
-    choice = from_text(stored.value.info.options)
-    settings = purse.cap_of(choice.profile)
-    own = caps.cap_of_set(stored.flags, choice.cost_max_micros, settings)
-    return own, None if caps.is_day_lifted(stored.flags, now) else purse.day_max
+class _Books:
+    """What the ledger says of costs at one moment, each sum asked for once."""
 
+    def __init__(self, tx: Tx, now: datetime, purse: Purse) -> None:
+        self._tx, self._now, self._purse = tx, now, purse
+        self._midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self._lessons = Lessons(tx)
+        self._sets: dict[SetId, StoredSet] = {}
+        self._sums: dict[SetId | None, tuple[int, int]] = {}
 
-def _of_set(tx: Tx, purse: Purse, lessons: Lessons, set_id: SetId) -> int:
-    """Return what a set has cost and what is in flight of it will."""
-    late = _priced_late(purse, batch_rows.unpriced_of_set(tx, set_id))
-    return projects.spend_of_set(tx, set_id) + late + _in_flight(tx, purse, lessons, set_id)
+    def judge(self, part: Part) -> Hold | Wait | None:
+        """Tell what stands against a batch: a cap, what is in flight, or nothing."""
+        own, day = self.caps_of(part.request_set)
+        if own is None and day is None:
+            return None
+        estimate = self._purse.estimate(part, *self._lessons.of(part))
+        if estimate is None and not self._set_of(part.request_set).flags.price_waived:
+            return caps.unpriced(part.model)
+        verdicts: list[Hold | Wait | None] = []
+        if own is not None:
+            judged = Judged(*self._sums_of(part.request_set), estimate)
+            verdicts.append(caps.against_set(judged, own))
+        if day is not None:
+            judged = Judged(*self._sums_of(None), estimate)
+            verdicts.append(caps.against_day(judged, day, self._now))
+        holds = (verdict for verdict in verdicts if isinstance(verdict, Hold))
+        waits = (verdict for verdict in verdicts if isinstance(verdict, Wait))
+        return next(holds, None) or next(waits, None)
 
+    def caps_of(self, set_id: SetId) -> tuple[Cap | None, int | None]:
+        """Return the set's own cap and that of the day, as far as they bind this set now."""
+        stored = self._set_of(set_id)
+        choice = from_text(stored.value.info.options)
+        settings = self._purse.cap_of(choice.profile)
+        own = caps.cap_of_set(stored.flags, choice.cost_max_micros, settings)
+        lifted = caps.is_day_lifted(stored.flags, self._now)
+        return own, None if lifted else self._purse.day_max
 
-def _of_day(tx: Tx, purse: Purse, lessons: Lessons, now: datetime) -> int:
-    """Return what all sets have cost since midnight (UTC) and what is in flight will."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    late = _priced_late(purse, batch_rows.unpriced_since(tx, midnight))
-    return projects.spend(tx, midnight) + late + _in_flight(tx, purse, lessons, None)
+    def _set_of(self, set_id: SetId) -> StoredSet:
+        if set_id not in self._sets:
+            stored = request_sets.get(self._tx, set_id)
+            assert stored is not None, f"{set_id} is not in the ledger"
+            self._sets[set_id] = stored
+        return self._sets[set_id]
 
+    def _sums_of(self, set_id: SetId | None) -> tuple[int, int]:
+        """Return what a set (None: this day, all sets) has cost, and what is in flight of it.
 
-def _priced_late(purse: Purse, unpriced: Sequence[batch_rows.Unpriced]) -> int:
-    """Return what answers cost that came before their model had a price: it has one by now."""
-    return sum(purse.cost(one.model, one.usage) or 0 for one in unpriced)
-
-
-def _in_flight(tx: Tx, purse: Purse, lessons: Lessons, set_id: SetId | None) -> int:
-    parts = questions.in_flight(tx, set_id)
-    return sum(purse.estimate(part, *lessons.of(part)) or 0 for part in parts)
-
-
-def _set_of(tx: Tx, set_id: SetId) -> StoredSet:
-    stored = request_sets.get(tx, set_id)
-    assert stored is not None, f"{set_id} is not in the ledger"
-    return stored
+        Answers that came before their model had a price cost what they would cost now.
+        """
+        if set_id not in self._sums:
+            tx, purse, midnight = self._tx, self._purse, self._midnight
+            if set_id is None:
+                spent = projects.spend(tx, midnight)
+                late = batch_rows.unpriced_since(tx, midnight)
+            else:
+                spent = projects.spend_of_set(tx, set_id)
+                late = batch_rows.unpriced_of_set(tx, set_id)
+            spent += sum(purse.cost(one.model, one.usage) or 0 for one in late)
+            flying = questions.in_flight(tx, set_id)
+            about = sum(purse.estimate(part, *self._lessons.of(part)) or 0 for part in flying)
+            self._sums[set_id] = spent, about
+        return self._sums[set_id]

@@ -243,10 +243,10 @@ class OneProject:
         purse = self.policies.purse
         return await self.journal.read(money_caps.obstacle, self.clock.now(), purse, part)
 
-    async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
-        """Return those that wait until a first batch of their model tells what answers cost."""
+    async def too_early(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+        """Return those that wait until what is in flight has told what it costs."""
         now, purse = self.clock.now(), self.policies.purse
-        return await self.journal.read(money_caps.unmeasured, now, purse, parts)
+        return await self.journal.read(money_caps.too_early, now, purse, parts)
 
     async def price(self, part: Part, usage: Usage) -> int | None:
         """Return what this usage costs, None if no price is set."""

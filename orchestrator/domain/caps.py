@@ -39,15 +39,27 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What is in flight has to tell its cost first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """What a batch would add (None without a price) to what is spent or in flight."""
+    """What a batch would add (None without a price) to what is spent and what is in flight."""
 
     spent: int
+    in_flight: int
     estimate: int | None
 
-    def breaks(self, limit: int) -> bool:
-        """Tell whether the batch would go beyond a cap, as far as its cost is known."""
-        return self.spent + (self.estimate or 0) > limit
+    @property
+    def certain(self) -> int:
+        """What it would come to if all that is in flight cost nothing."""
+        return self.spent + (self.estimate or 0)
+
+    @property
+    def probable(self) -> int:
+        """What it will probably come to."""
+        return self.certain + self.in_flight
 
 
 def held_by(flags: Flags) -> HeldBy | None:
@@ -113,23 +125,27 @@ def allowances(before: Flags, after: Flags) -> Sequence[str]:
 # ---- what a hold says -----------------------------------------------------------------------
 
 
-def over_set(judged: Judged, cap: Cap) -> Hold:
-    """Hold a set that would cost more than its own cap."""
+def against_set(judged: Judged, cap: Cap) -> Hold | Wait | None:
+    """Hold a set that would cost more than its own cap; let it wait where it only may."""
+    if judged.certain <= cap.micros:
+        return Wait() if judged.probable > cap.micros else None
     return Hold(
-        f"{HeldBy.SET}: {usd(judged.spent)} spent or in flight, {_next(judged)}, "
+        f"{HeldBy.SET}: {usd(judged.spent)} spent, {_next(judged)}, "
         f"{cap.named} is {usd(cap.micros)}; "
         "`orchestrator resume` runs it to its end without a cap of its own, "
         "with `--cap USD` up to a new one"
     )
 
 
-def over_day(judged: Judged, limit: int, now: datetime) -> Hold:
+def against_day(judged: Judged, limit: int, now: datetime) -> Hold | Wait | None:
     """Hold a set until the next day: all sets together would cost more than this one's cap.
 
     A batch that is above the cap of any day fits on no other either: that hold does not end.
     """
+    if judged.certain <= limit:
+        return Wait() if judged.probable > limit else None
     until = None if (judged.estimate or 0) > limit else next_day(now)
-    why = f"{HeldBy.DAY}: {usd(judged.spent)} of today spent or in flight, {_next(judged)}, "
+    why = f"{HeldBy.DAY}: {usd(judged.spent)} spent today, {_next(judged)}, "
     why += f"the cap is {usd(limit)}; "
     why += "no day has room for it: " if until is None else f"it goes on at {moment(until)}, "
     return Hold(f"{why}`orchestrator resume` lets this set go beyond the cap of today", until)

@@ -122,8 +122,8 @@ class Project(Protocol):
     async def afford(self, part: Part) -> Hold | None:
         """Tell which cap on cost this batch would break, None if it may be paid."""
 
-    async def unmeasured(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
-        """Return those that a cap lets wait until a first batch of their model tells its cost."""
+    async def too_early(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+        """Return those that a cap lets wait until what is in flight has told its cost."""
 
     async def price(self, part: Part, usage: Usage) -> int | None:
         """Return what this usage costs in millionths of a US dollar, None if no price is set."""

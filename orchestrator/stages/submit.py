@@ -87,8 +87,8 @@ class Submit:
         load = (await self.journal.read(queue.load)).beside(self.project.others())
         admission = admit(waiting, load, limits, self.project.token_limit)
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
-        unmeasured = await self.project.unmeasured([one.part for one in ready])
-        ready = [one for one in ready if one.part.token not in unmeasured]
+        early = await self.project.too_early([one.part for one in ready])
+        ready = [one for one in ready if one.part.token not in early]
         room = sending.room(self.clock.elapsed(), limits.requests_per_minute)
         return [*admission.oversized, *probes(ready, sending.rests)[:room]]
 
@@ -163,7 +163,7 @@ class Submit:
         sending.now.add(token)
         try:
             async with self.paying:  # a cap is judged with every earlier intent counted
-                if await self.project.unmeasured([item.part]):
+                if await self.project.too_early([item.part]):
                     return
                 if (cap := await self.project.afford(item.part)) is not None:
                     await self.project.hold(item.part.request_set, cap.why, cap.until)

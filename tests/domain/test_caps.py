@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.domain import caps
-from orchestrator.domain.caps import Cap, HeldBy, Judged
+from orchestrator.domain.caps import Cap, HeldBy, Hold, Judged, Wait
 from orchestrator.domain.request_sets import Flags
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-JUDGED = Judged(spent=400_000, estimate=200_000)
+JUDGED = Judged(spent=400_000, in_flight=0, estimate=200_000)
 CAP = Cap(500_000, "the cap of the settings")
 HOLDS = {
-    HeldBy.SET: caps.over_set(JUDGED, CAP),
-    HeldBy.DAY: caps.over_day(JUDGED, 500_000, NOW),
+    HeldBy.SET: caps.against_set(JUDGED, CAP),
+    HeldBy.DAY: caps.against_day(JUDGED, 500_000, NOW),
     HeldBy.PRICE: caps.unpriced("gemini-2.5-flash"),
 }
+AMOUNTS = st.integers(0, 1_000)
 LIFTED = {
     HeldBy.SET: Flags(cap_lifted=True),
     HeldBy.DAY: Flags(day_lifted_until=MIDNIGHT),
@@ -29,6 +30,7 @@ LIFTED = {
 def laid(cap: HeldBy, over: Flags | None = None) -> Flags:
     """Flags of a set that a cap holds."""
     hold = HOLDS[cap]
+    assert isinstance(hold, Hold)
     return replace(over or Flags(), held=hold.why, held_until=hold.until)
 
 
@@ -76,12 +78,14 @@ def test_a_day_that_was_held_before_times_were_kept_ends_at_midnight():
 
 def test_a_batch_that_no_day_has_room_for_waits_for_the_operator():
     """Alone above the cap it would be held again each day: its hold has no end, and says so."""
-    fits, never = Judged(400_000, 200_000), Judged(0, 500_001)
+    fits = caps.against_day(JUDGED, 500_000, NOW)
+    never = caps.against_day(Judged(0, 0, 500_001), 500_000, NOW)
 
-    assert caps.over_day(fits, 500_000, NOW).until == MIDNIGHT
-    assert "it goes on at 2026-03-02 00:00 UTC" in caps.over_day(fits, 500_000, NOW).why
-    assert caps.over_day(never, 500_000, NOW).until is None
-    assert "no day has room for it: `orchestrator resume`" in caps.over_day(never, 500_000, NOW).why
+    assert isinstance(fits, Hold)
+    assert isinstance(never, Hold)
+    assert (fits.until, never.until) == (MIDNIGHT, None)
+    assert "it goes on at 2026-03-02 00:00 UTC" in fits.why
+    assert "no day has room for it: `orchestrator resume`" in never.why
 
 
 def test_a_given_cap_is_the_set_s_own():
@@ -103,9 +107,26 @@ def test_options_go_before_settings():
 
 def test_a_batch_of_unknown_cost_counts_as_nothing():
     """Run without a price, a set stops only where the others have spent more than the cap."""
-    assert not Judged(500_000, None).breaks(500_000)
-    assert Judged(500_001, None).breaks(500_000)
-    assert Judged(300_000, 200_001).breaks(500_000)
+    assert caps.against_set(Judged(500_000, 0, None), CAP) is None
+    assert isinstance(caps.against_set(Judged(500_001, 0, None), CAP), Hold)
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+def test_only_what_is_spent_holds(spent, in_flight, estimate, limit):
+    """What is in flight lets a batch wait; nothing is sent that would probably break the cap."""
+    judged = Judged(spent, in_flight, estimate)
+
+    for verdict in (
+        caps.against_set(judged, Cap(limit, "it")),
+        caps.against_day(judged, limit, NOW),
+    ):
+        match verdict:
+            case None:
+                assert spent + in_flight + estimate <= limit
+            case Wait():
+                assert spent + estimate <= limit < spent + in_flight + estimate
+            case Hold():
+                assert spent + estimate > limit
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.domain.ids import SetId
 from orchestrator.stages.control import NotPossible
+from orchestrator.store import batches as batch_rows, events
 from tests.life.town import DAY, HOUR, QUICK, Drop, Fault, Town, live
 
 SLOW = replace(QUICK, running_seconds=(5 * HOUR, 5 * HOUR))
@@ -204,6 +205,22 @@ def test_what_ran_without_a_price_counts_once_there_is_one():
 
     cap = '[money]\nmax_cost_per_set = "0.9"\n'
     live(scenario, config=f"{cap}{ONE_JOB}")
+
+
+def test_what_is_in_flight_does_not_hold():
+    """It may cost less than was estimated: the next batch waits, and only what was spent holds."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        await held_by(town, set_id, "max_cost_per_set")
+        history = await town.read(events.after, 0, 1_000, set_id)
+        assert len([one for one in history if one.why.startswith("held")]) == 1
+        assert {row.state for row in await town.read(batch_rows.live)} <= {"planned", "uploaded"}
+        assert 110_000 < await town.spent() <= 150_000
+
+    price = PRICE.replace('output = "1000"', 'output = "0"')
+    live(scenario, config=f'[money]\nmax_cost_per_set = "0.15"\n{price}')
 
 
 def test_resume_gives_a_new_cap():
