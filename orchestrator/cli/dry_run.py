@@ -15,7 +15,7 @@ from orchestrator.cli.dropping import check_file, split_name
 from orchestrator.config.settings import Settings
 from orchestrator.daemon.translation import policies
 from orchestrator.domain.batches import Usage
-from orchestrator.domain.calibration import TOKENS_PER_BYTE, guess
+from orchestrator.domain.calibration import TOKENS_PER_BYTE, guess, planned_max
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
 from orchestrator.domain.verdict import flaw_of_the_whole
@@ -90,8 +90,8 @@ class DryRun:
 
     async def plan(self) -> list[PartPlan]:
         """Cut it into batches."""
-        limits = self._policies.limits
-        choice = self._choice
+        limits, choice = self._policies.limits, self._choice
+        account = self._settings.account_limits(choice.model)
         order = PlanOrder(
             request_set=NO_SET,
             generation=1,
@@ -101,9 +101,7 @@ class DryRun:
                 choice.batch_bytes_max or limits.file_max_bytes, limits.file_max_bytes
             ),
             requests_max=choice.requests_max or limits.requests_per_batch_max,
-            tokens_max=self._settings.account_limits(choice.model).enqueued_tokens.get(
-                choice.model
-            ),
+            tokens_max=planned_max(account.enqueued_tokens.get(choice.model)),
             tokens_per_byte=self._rate,
             kind=choice.kind,
             model=choice.model,

@@ -52,6 +52,11 @@ class Estimates:
         return planned if known is None else math.ceil(wire_bytes * known)
 
 
+def planned_max(limit: int | None) -> int | None:
+    """Return what a new batch may be estimated at under a limit of enqueued tokens."""
+    return None if limit is None else max(int(limit * PLANNED_SHARE), 1)
+
+
 def guess(tokens: int, content_bytes: int) -> float:
     """Return the first guess of a set: tokens by byte as its intake estimated them."""
     return tokens / content_bytes if tokens and content_bytes else TOKENS_PER_BYTE

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from orchestrator.domain import batches as machine, ids, request_sets as sets
 from orchestrator.domain.batches import Batch, Collected, Lapsed, LapseReason, Planned
-from orchestrator.domain.calibration import PLANNED_SHARE, guess
+from orchestrator.domain.calibration import guess, planned_max
 from orchestrator.domain.ids import IdempotencyKey, Ordinal, SetId
 from orchestrator.domain.options import from_text
 from orchestrator.domain.request_sets import Indexed, Running, SetInfo
@@ -169,7 +169,6 @@ class Plan:
         self, info: SetInfo, bound: int, rows: Sequence[Batch], generation: int, rate: float
     ) -> PlanOrder:
         choice, limits = from_text(info.options), self.project.limits()
-        enqueued = self.project.token_limit(info.model)
         return PlanOrder(
             request_set=info.id,
             generation=generation,
@@ -177,7 +176,7 @@ class Plan:
             limits=limits,
             batch_bytes_max=min(bound, limits.file_max_bytes),
             requests_max=choice.requests_max or limits.requests_per_batch_max,
-            tokens_max=None if enqueued is None else max(int(enqueued * PLANNED_SHARE), 1),
+            tokens_max=planned_max(self.project.token_limit(info.model)),
             tokens_per_byte=rate,
             kind=info.kind,
             model=info.model,

@@ -9,8 +9,10 @@ from orchestrator.domain.calibration import (
     Estimates,
     Lesson,
     guess,
+    planned_max,
     rate,
     text_bytes,
+    tokens_in,
 )
 from tests.store.values import planned
 
@@ -52,3 +54,19 @@ def test_a_set_of_which_nothing_is_known_is_taken_for_text():
     """No bytes or no tokens give no guess of their own."""
     assert guess(0, 0) == guess(0, 10) == TOKENS_PER_BYTE
     assert guess(10, 1_000) == 0.01
+
+
+def test_a_new_batch_leaves_room_for_its_estimate_to_grow():
+    """Below the limit, never below one token, and unbounded where no limit is known."""
+    assert [planned_max(limit) for limit in (None, 1, 1_000)] == [None, 1, 900]
+
+
+def test_media_are_not_taken_for_text():
+    """A long base64 string has the tokens of its size, the rest those of text."""
+    picture = b'{"inlineData":{"mimeType":"image/png","data":"%s"}}'
+
+    small, large = tokens_in(picture % (b"A" * 99_000)), tokens_in(picture % (b"A" * 250_000))
+
+    assert 258 < small <= 258 + tokens_in(picture % b"")
+    assert large - small == 2 * 258
+    assert tokens_in(b'{"text":"%s"}' % (b"word " * 100)) == 128
