@@ -12,7 +12,7 @@ from orchestrator.cli import screen, tables
 from orchestrator.cli.connection import asking, client, complete_set
 from orchestrator.cli.failure import OK
 from orchestrator.cli.options import config_option, examples, json_option
-from orchestrator.status.client import Client
+from orchestrator.status.client import Client, NotAllowed, Unreachable
 
 FINISHED_SHOWN_MAX = 10
 WATCH_SECONDS = 1.0
@@ -83,6 +83,8 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
 
 def lines(report: dict[str, Any], now: datetime) -> list[str]:
     """Write a report for anything but a terminal."""
+    if "away" in report:
+        return [_away(report)]
     if "set" in report:
         facts = [
             f"{name + ':':<12} {value}" for name, value in tables.set_facts(report["set"], now)
@@ -94,11 +96,17 @@ def lines(report: dict[str, Any], now: datetime) -> list[str]:
     return [*tables.headlines(report["status"]), *tables.reasons(report["sets"]), "", *found]
 
 
+def _away(report: dict[str, Any]) -> str:
+    return f"! {report['away']}; waiting for it"
+
+
 def _drawn(report: dict[str, Any], now: datetime) -> Any:
     """Draw a report for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
+    if "away" in report:
+        return Text(_away(report), style="bold red")
     if "set" in report:
         facts = [
             Text(f"{name + ':':<12} {value}")
@@ -117,24 +125,36 @@ def _drawn(report: dict[str, Any], now: datetime) -> Any:
     return Group(*texts, found)
 
 
+def _looks(daemon: Client, wanted: str | None, *, everything: bool) -> Iterator[dict[str, Any]]:
+    """Look again and again; a daemon that goes away meanwhile is waited for, as at an upgrade."""
+    yield _report(daemon, wanted, everything=everything)
+    while True:
+        time.sleep(WATCH_SECONDS)
+        try:
+            report = _report(daemon, wanted, everything=everything)
+        except NotAllowed:
+            raise
+        except Unreachable as error:
+            report = {"away": str(error)}
+        yield report
+
+
 def _watch(daemon: Client, wanted: str | None, *, everything: bool, as_json: bool) -> int:
+    looks = _looks(daemon, wanted, everything=everything)
     if as_json or not screen.is_terminal():
-        return _watch_lines(daemon, wanted, everything=everything, as_json=as_json)
+        return _watch_lines(looks, as_json=as_json)
     from rich.live import Live
 
     with Live(console=screen.console(), auto_refresh=False) as live:
-        while True:
-            live.update(
-                _drawn(_report(daemon, wanted, everything=everything), _now()), refresh=True
-            )
-            time.sleep(WATCH_SECONDS)
+        for report in looks:
+            live.update(_drawn(report, _now()), refresh=True)
+    return OK
 
 
-def _watch_lines(daemon: Client, wanted: str | None, *, everything: bool, as_json: bool) -> int:
+def _watch_lines(looks: Iterator[dict[str, Any]], *, as_json: bool) -> int:
     """Print whenever something changed: the lines that did, or all of it as one JSON value."""
     before: list[str] = []
-    while True:
-        report = _report(daemon, wanted, everything=everything)
+    for report in looks:
         if as_json:
             import json
 
@@ -146,7 +166,7 @@ def _watch_lines(daemon: Client, wanted: str | None, *, everything: bool, as_jso
                 screen.say(line)
         screen.flush()
         before = now
-        time.sleep(WATCH_SECONDS)
+    return OK
 
 
 def _now() -> datetime:

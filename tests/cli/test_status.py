@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -389,6 +390,26 @@ def test_watching_without_a_terminal_prints_what_changes(daemon, shown):
         assert code == 130
         assert watch.stderr is not None
         assert watch.stderr.read().strip() == ""
+
+
+def test_watching_goes_on_when_the_daemon_comes_back(daemon, shown):
+    """An upgrade of the daemon ends nobody's watch: it says that it waits, and goes on."""
+    daemon.sets = [shown.a_set("prompts")]
+    path = Path(daemon.server_address)
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "status", "--watch"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        until(watch.stdout, "0/1,000")
+        path.rename(path.with_suffix(".away"))
+        until(watch.stdout, "waiting for it")
+        path.with_suffix(".away").rename(path)
+        until(watch.stdout, "0/1,000")
+        watch.send_signal(signal.SIGINT)
+
+        assert watch.wait(10) == 130
 
 
 def until(stream, wanted):
