@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from orchestrator.config.places import SOCKET_NAME
 from tests.deploy.image_steps import Failed, Outcome
 
 Found = TypeVar("Found")
@@ -37,6 +38,8 @@ def try_out(outcome: Outcome, scratch: Path) -> None:
             "ORCHESTRATOR_POLLING__INTERVAL_MAX_SECONDS": "0.5",
         }
         with _process(outcome, scratch, stage.listed("CMD"), given) as (daemon, log):
+            socket = Path(outcome.environment["RUNTIME_DIRECTORY"]) / SOCKET_NAME
+            _until(socket.exists, log, daemon)  # before that no health check can be good
             _until(lambda: _is_healthy(outcome), log, daemon)
             _drop(outcome.at(volume) / "inbox")
             results = outcome.at(volume) / "outbox/prompts/results.jsonl"
@@ -140,8 +143,7 @@ def _until(
 
 def _files(outcome: Outcome) -> set[tuple[str, float]]:
     """Return every file of the image that a container may not change, with its time."""
-    free = tuple(outcome.placed(outcome.environment[name]) for name in ("STATE_DIRECTORY",))
-    free += (outcome.environment["RUNTIME_DIRECTORY"],)
+    free = tuple(outcome.environment[f"{name}_DIRECTORY"] for name in ("STATE", "RUNTIME"))
     return {
         (path, os.lstat(path).st_mtime)
         for folder, _, names in os.walk(outcome.root)
