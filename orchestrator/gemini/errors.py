@@ -137,6 +137,12 @@ def says_no_file(answer: Answer) -> bool:
     return known and answer.status in {400, 403, 404}
 
 
+def says_no_model(answer: Answer) -> bool:
+    """Tell whether the API itself says that it does not know a model, or that it can be none."""
+    known = _matching_error(answer) is not None and not is_blocked(answer)
+    return known and answer.status in {400, 404}
+
+
 def is_html(headers: Mapping[str, str]) -> bool:
     """Tell whether this is a page for people, as proxies and login portals send them."""
     return headers.get("content-type", "").lstrip().lower().startswith("text/html")

@@ -29,6 +29,7 @@ from orchestrator.gemini.errors import (
     create_trouble,
     is_blocked,
     says_gone,
+    says_no_model,
 )
 from orchestrator.gemini.items import InlineItems, NotJson
 from orchestrator.gemini.listing import Listing
@@ -183,10 +184,10 @@ class GeminiJobs:
         if path is None:
             return None
         outcome = await self._transport.call(self._named("model", "GET", path))
-        if isinstance(outcome, Answer) and outcome.status in {400, 404} and not is_blocked(outcome):
+        if isinstance(outcome, Answer) and says_no_model(outcome):
             return None
         described = wire.model(_whole(outcome))
-        if described is None:
+        if described is None or not described.methods:  # nonsense condemns no set
             raise call_trouble("model", outcome)
         return described
 

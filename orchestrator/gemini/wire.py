@@ -215,11 +215,11 @@ def total_tokens(whole: object) -> int | None:
 
 
 def model(whole: object) -> ModelInfo | None:
-    """Read a Model; None if it has no name."""
+    """Read a Model; None if it has no name of one."""
     fields = _fields(whole)
     name = _text(fields.get("name")).removeprefix("models/")
     methods = _items(fields.get("supportedGenerationMethods"))
-    if not name:
+    if not name or name.startswith(("batches/", "files/")):
         return None
     return ModelInfo(clean(name), frozenset(item for item in methods if isinstance(item, str)))
 

@@ -115,3 +115,19 @@ def test_b_any_fault_at_any_call_is_lived_through(do: str, on: str):
     """Whatever the service does wrong, wherever: whole and paid once, or held and said."""
     fault = Fault(do=do, on=on, times=2, **PARAMETERS.get(do, {}))
     live(lambda town: _meets(town, do), faults=(fault,))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, '{"name":"batches/../../x"}'), (404, "<html>not here</html>"), (400, "{}")],
+)
+def test_b16_nonsense_about_a_model_condemns_no_set(status: int, body: str):
+    """Only the service's own word rejects a set for its model; a proxy's page does not."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("sane", 3))
+        await town.until_delivered()
+        town.judge()
+
+    fault = Fault(do="answer", on="models.get", status=status, body=body, times=2)
+    live(scenario, faults=(fault,))

@@ -171,6 +171,24 @@ async def test_an_unknown_model_is_none(name: str) -> None:
         assert await gemini.jobs.model(name) is None
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(200, {"name": "batches/../../x"}),
+        answer(200, {"name": "models/m"}),
+        answer(200, {}),
+        answer(404, b"<html>not here</html>"),
+        answer(400, {}),
+    ],
+    ids=["a job", "no methods", "nothing", "a page for people", "no error in it"],
+)
+async def test_nonsense_about_a_model_tells_nothing_of_it(reply: bytes) -> None:
+    """Only the API's own word says that there is no such model; else it is asked again."""
+    async with scripted(reply) as server, client(server.base_url) as gemini:
+        with pytest.raises(Unavailable):
+            await gemini.jobs.model("m")
+
+
 async def test_the_account_follows_the_key_and_does_not_tell_it() -> None:
     """Another key is another account; the fingerprint holds nothing of the key."""
     keys = iter([KEY, KEY, KEY + "2"])
