@@ -218,13 +218,14 @@ def chmod(file: int, mode: int, path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all that is in it; links in it are removed, never followed."""
+    """Remove a folder and all that is in it, beside others who do; no link is ever followed."""
     if path.is_symlink() or not path.is_dir():
         unlink(path, missing_ok=True)
         return
-    for entry in sorted(path.iterdir()):
-        remove_tree(entry)
-    rmdir(path)
+    with suppress(FileNotFoundError):
+        for entry in sorted(path.iterdir()):
+            remove_tree(entry)
+        rmdir(path)
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o640) -> None:

@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,3 +80,17 @@ def test_remove_tree_does_not_follow_links(tmp_path):
 
     assert not (tmp_path / "gone").exists()
     assert (tmp_path / "keep" / "file").read_text() == "x"
+
+
+def test_a_tree_may_be_removed_by_two_at_once(tmp_path):
+    """What one of them finds gone was the other's; none of them fails."""
+    for number in range(10):
+        tree = tmp_path / str(number)
+        for name in range(20):
+            (tree / str(name)).mkdir(parents=True)
+            (tree / str(name) / "file").touch()
+        with ThreadPoolExecutor(2) as two:
+            ends = [two.submit(atomic.remove_tree, tree) for _ in range(2)]
+
+        assert [end.exception() for end in ends] == [None, None]
+        assert not tree.exists()
