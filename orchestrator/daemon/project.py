@@ -28,6 +28,7 @@ from orchestrator.domain.ids import (
     install_prefix,
 )
 from orchestrator.domain.jobs import Scan
+from orchestrator.domain.moments import written
 from orchestrator.domain.others import Others
 from orchestrator.domain.policy import (
     LEARNED_TOKENS_MIN,
@@ -262,7 +263,7 @@ class OneProject:
                 return False
             after = replace(stored.flags, held=why, held_until=until)
             request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")
-            body = {"event": "held", "at": now.isoformat(), "set": request_set}
+            body = {"event": "held", "at": written(now), "set": request_set}
             body |= {"name": stored.value.info.name, "why": why}
             notices.enqueue(tx, now, "held", request_set, json.dumps(body))
             return True
