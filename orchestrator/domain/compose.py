@@ -68,7 +68,11 @@ def item_sizes(
 
 
 def compose(frame: Frame, ordinals: Sequence[int], requests: Sequence[bytes]) -> bytes:
-    """Return neighbouring requests as they are sent, each with what parts it from the next."""
-    if frame.ordinal_first:
-        return b"".join(map(frame.item.__mod__, zip(ordinals, requests, strict=True)))
-    return b"".join(map(frame.item.__mod__, zip(requests, ordinals, strict=True)))
+    """Return neighbouring requests as they are sent, each with what parts it from the next.
+
+    All of them are one format and one call: a call for each takes twice as long.
+    """
+    values: list[int | bytes] = [0] * (2 * len(requests))
+    values[::2] = ordinals if frame.ordinal_first else requests
+    values[1::2] = requests if frame.ordinal_first else ordinals
+    return frame.item * len(requests) % tuple(values)
