@@ -57,6 +57,7 @@ class _Books:
         self._midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self._lessons = Lessons(tx)
         self._sets: dict[SetId, StoredSet] = {}
+        self._caps: dict[SetId, tuple[Cap | None, int | None]] = {}
         self._sums: dict[SetId | None, tuple[int, int]] = {}
 
     def judge(self, part: Part) -> Hold | Wait | None:
@@ -80,12 +81,14 @@ class _Books:
 
     def caps_of(self, set_id: SetId) -> tuple[Cap | None, int | None]:
         """Return the set's own cap and that of the day, as far as they bind this set now."""
-        stored = self._set_of(set_id)
-        choice = from_text(stored.value.info.options)
-        settings = self._purse.cap_of(choice.profile)
-        own = caps.cap_of_set(stored.flags, choice.cost_max_micros, settings)
-        lifted = caps.is_day_lifted(stored.flags, self._now)
-        return own, None if lifted else self._purse.day_max
+        if set_id not in self._caps:
+            stored = self._set_of(set_id)
+            choice = from_text(stored.value.info.options)
+            settings = self._purse.cap_of(choice.profile)
+            own = caps.cap_of_set(stored.flags, choice.cost_max_micros, settings)
+            lifted = caps.is_day_lifted(stored.flags, self._now)
+            self._caps[set_id] = own, None if lifted else self._purse.day_max
+        return self._caps[set_id]
 
     def _set_of(self, set_id: SetId) -> StoredSet:
         if set_id not in self._sets:

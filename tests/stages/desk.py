@@ -72,7 +72,7 @@ class Account:
     limited: Limits = field(default_factory=Limits)
     tokens_max: int | None = None
     cap: Hold | None = None
-    without_measure: frozenset[IdempotencyKey] = frozenset()
+    waiting: frozenset[IdempotencyKey] = frozenset()
     held: list[str] = field(default_factory=list)
     said: list[tuple[str, Any]] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
@@ -95,8 +95,8 @@ class Account:
     async def afford(self, _part: Part) -> Hold | None:
         return self.cap
 
-    async def unmeasured(self, _parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
-        return self.without_measure
+    async def too_early(self, _parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
+        return self.waiting
 
     async def hold(self, _set: SetId, why: str, _until: datetime | None = None) -> None:
         self.held.append(why)

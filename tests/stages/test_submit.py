@@ -81,9 +81,9 @@ async def test_nothing_is_found_while_anything_is_in_the_way(ledger: InlineDatab
     assert await stage_.find() == []
     here.account.sending.rests.clear()
 
-    here.account.without_measure = frozenset({item.part.token})
+    here.account.waiting = frozenset({item.part.token})
     assert await stage_.find() == []
-    here.account.without_measure = frozenset()
+    here.account.waiting = frozenset()
 
     here.account.evidence.start = Start.DOUBTFUL
     assert await stage_.find() == []
@@ -171,9 +171,9 @@ async def test_a_file_that_expires_soon_is_uploaded_again(ledger: InlineDatabase
 async def test_a_cap_holds_the_set_before_the_intent(ledger: InlineDatabase) -> None:
     """What is not measured waits, what is too dear is held; neither leaves an intent."""
     here, item = await ready(ledger)
-    here.account.without_measure = frozenset({item.part.token})
+    here.account.waiting = frozenset({item.part.token})
     await here.submit().do(item)
-    here.account.without_measure = frozenset()
+    here.account.waiting = frozenset()
     here.account.cap = Hold("max_cost_per_day: enough")
     await here.submit().do(item)
     assert here.account.held == ["max_cost_per_day: enough"]
