@@ -25,7 +25,7 @@ from orchestrator.spool.answer_files import ANSWERS_MODE
 from orchestrator.spool.index_files import IndexFiles
 from orchestrator.spool.plan import read_runs
 
-STEP = 1 << 19
+STEP = 1 << 20
 RANGE_BYTES = 16 << 20  # what one call reads
 ROWS = 1 << 16  # findings settled in one go
 SHOWN_BYTES = 1 << 12  # of an overlong line, at each end
