@@ -1,12 +1,14 @@
 """Holds by a cap end when the cap holds no longer: with their day, or when the settings changed.
 
-A day's hold ends at the next midnight (UTC). Each life begins by judging every hold by a cap anew:
-settings are read again by beginning one, so a cap that was raised and a price that was added count.
+A day's hold is judged anew at the next midnight (UTC). Each life begins by judging every hold by
+a cap anew: settings are read again by beginning one, so a cap that was raised and a price that was
+added count.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 import structlog
@@ -14,7 +16,7 @@ import structlog
 from orchestrator.daemon import money_caps
 from orchestrator.daemon.money import Purse
 from orchestrator.domain import caps
-from orchestrator.domain.caps import Hold
+from orchestrator.domain.caps import HeldBy, Hold
 from orchestrator.domain.request_sets import Flags
 from orchestrator.ports import Clock
 from orchestrator.store import questions, request_sets
@@ -38,12 +40,25 @@ class MoneyHolds:
     purse: Purse
 
     async def run(self) -> None:
-        """Judge anew once, then end each day's holds with it."""
+        """Judge all once, then those by the cap of a day at the end of each."""
         await self._judge(self._anew)
         while True:
             now = self.clock.now()
             await self.clock.sleep(min(caps.next_day(now) - now, LOOK))
-            await self._judge(_until_its_end)
+            await self._judge(partial(self._at_the_end_of_its_day, since=now))
+
+    def _at_the_end_of_its_day(
+        self, tx: Tx, now: datetime, stored: StoredSet, *, since: datetime
+    ) -> Hold | None:
+        """Leave a hold as it is while its day lasts, and what no day ends to the operator."""
+        flags = stored.flags
+        assert flags.held is not None, "only what is held is judged"
+        ends = flags.held_until
+        if ends is None and caps.held_by(flags) is HeldBy.DAY:  # no day had room: does this one?
+            ends = caps.next_day(since)
+        if ends is None or now < ends:
+            return Hold(flags.held, flags.held_until)
+        return self._anew(tx, now, stored)
 
     def _anew(self, tx: Tx, now: datetime, stored: StoredSet) -> Hold | None:
         part = questions.first_unsent(tx, stored.value.info.id)
@@ -60,14 +75,6 @@ class MoneyHolds:
                 continue  # the operator was quicker
             if after.held is None:
                 log.info("set.released", set=name, why=stored.flags.held)
-
-
-def _until_its_end(_tx: Tx, now: datetime, stored: StoredSet) -> Hold | None:
-    """Leave a hold as it is until its time has come."""
-    flags = stored.flags
-    if flags.held is None or (flags.held_until is not None and flags.held_until <= now):
-        return None
-    return Hold(flags.held, flags.held_until)
 
 
 def _changes(tx: Tx, now: datetime, verdict: Verdict) -> list[Change]:
