@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import CompoundSelect, Connection, Dialect, Select
 
 Process: TypeAlias = Callable[[Any], Any]
+Statement: TypeAlias = Select[Any] | CompoundSelect[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Question:
     Inside a transaction only, like any other statement. Its errors are the driver's.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Statement) -> None:
         self._statement = statement
         self._compiled: dict[str, _Compiled] = {}
 
@@ -79,7 +80,7 @@ def _processed(row: Sequence[Any], processes: tuple[tuple[int, Process], ...]) -
     return tuple(values)
 
 
-def _compile(statement: Select[Any], dialect: Dialect) -> _Compiled:
+def _compile(statement: Statement, dialect: Dialect) -> _Compiled:
     written: Any = statement.compile(dialect=dialect)
     if written.post_compile_params:
         raise TypeError("an IN is spelt out anew at each run: write the question with one_of")

@@ -6,7 +6,6 @@ from functools import lru_cache
 from itertools import count
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Integer,
     bindparam,
@@ -14,6 +13,7 @@ from sqlalchemy import (
     func,
     select,
     tuple_,
+    union_all,
 )
 
 from orchestrator.domain.ids import ContentHash, Fingerprint, SetId, set_id as derive
@@ -62,6 +62,43 @@ _BY = {
     )
     for column in ("id", "name", "folder")
 }
+_of_print = sets.c.fingerprint == bindparam("fingerprint")
+_FIRST_RUN = Question(
+    select(sets)
+    .where(
+        _of_print,
+        sets.c.answered_from.is_(None),
+        ~one_of(sets.c.state, "rejected", "cancelled"),
+    )
+    .order_by(*_newest_first)
+    .limit(1)
+)
+_HIGHEST_RUN = Question(
+    union_all(
+        *(
+            select(func.max(table.c.run)).where(table.c.fingerprint == bindparam("fingerprint"))
+            for table in (sets, retired)
+        )
+    )
+)
+_COPIES = Question(
+    union_all(
+        *(
+            select(func.count()).where(
+                table.c.name == bindparam("name"),
+                table.c.content == bindparam("content"),
+                table.c.run == bindparam("run"),
+            )
+            for table in (sets, retired)
+        )
+    )
+)
+_KNOWN = Question(
+    union_all(
+        *(select(table.c.id).where(table.c.id == bindparam("id")) for table in (sets, retired))
+    )
+)
+_PUBLISHED = Question(select(sets.c.id).where(sets.c.outbox == bindparam("outbox"), PUBLISHES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,52 +203,33 @@ def page(
 
 def first_run(tx: Connection, fingerprint: Fingerprint) -> StoredSet | None:
     """Return the newest run of its own, neither rejected nor cancelled, of the same drop."""
-    return _first(
-        tx,
-        sets.c.fingerprint == fingerprint,
-        sets.c.answered_from.is_(None),
-        sets.c.state.not_in(["rejected", "cancelled"]),
-    )
+    rows = _FIRST_RUN.mappings(tx, fingerprint=fingerprint)
+    return next((_stored(row) for row in rows), None)
 
 
 def next_run(tx: Connection, fingerprint: Fingerprint) -> int:
     """Return the first run of this drop that was never used, not even by a set now deleted."""
-    highest = [
-        tx.scalar(select(func.max(table.c.run)).where(table.c.fingerprint == fingerprint))
-        for table in (sets, retired)
-    ]
+    highest = _HIGHEST_RUN.scalars(tx, fingerprint=fingerprint)
     return max((run + 1 for run in highest if run is not None), default=0)
 
 
 def next_copy(tx: Connection, name: str, content: ContentHash, run: int) -> int:
     """Return a copy number with which this name, content and run name no set, past or present."""
     install = lives.install(tx)
-    used = sum(
-        tx.scalar(
-            select(func.count()).where(
-                table.c.name == name, table.c.content == content, table.c.run == run
-            )
-        )
-        or 0
-        for table in (sets, retired)
-    )
+    used: int = sum(_COPIES.scalars(tx, name=name, content=content, run=run))
     if install is None:
         return used
     return next(
         copy
         for copy in count(used)  # a ledger that was rebuilt in part may have gaps below
-        if not _is_known(tx, derive(install, name, content, run, copy))
+        if not _KNOWN.rows(tx, id=derive(install, name, content, run, copy))
     )
 
 
 def free_outbox(tx: Connection, wanted: str) -> str:
     """Return the first of NAME, NAME-2, NAME-3 … that no set publishes under."""
     names = (numbered(wanted, number) for number in count(1))
-    return next(
-        name
-        for name in names
-        if not tx.scalar(select(exists().where(sets.c.outbox == name, PUBLISHES)))
-    )
+    return next(name for name in names if not _PUBLISHED.rows(tx, outbox=name))
 
 
 def finished_before(tx: Connection, before: datetime, limit: int) -> list[StoredSet]:
@@ -239,21 +257,6 @@ def delete(tx: Connection, set_id: SetId) -> None:
     tx.execute(events.delete().where(events.c.set_id == set_id))
     tx.execute(batches.delete().where(batches.c.set_id == set_id))
     tx.execute(sets.delete().where(sets.c.id == set_id))
-
-
-def _is_known(tx: Connection, candidate: SetId) -> bool:
-    return any(
-        tx.scalar(select(exists().where(table.c.id == candidate))) for table in (sets, retired)
-    )
-
-
-def _first(tx: Connection, *conditions: ColumnElement[bool]) -> StoredSet | None:
-    row = (
-        tx.execute(select(sets).where(*conditions).order_by(*_newest_first).limit(1))
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else _stored(row)
 
 
 def _by(tx: Connection, column: str, wanted: str) -> StoredSet | None:
