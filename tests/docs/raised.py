@@ -24,14 +24,15 @@ def messages(source: Path, kinds: Mapping[str, int]) -> Iterator[tuple[str, str]
                         yield f"{file.relative_to(source)}:{node.lineno}", said
 
 
-def is_among(said: str, fragments: list[str]) -> bool:
-    """Tell whether a catalogue has the message: in one of its fragments, gaps for any values."""
-    return any(re.search(_pattern(each), said, re.DOTALL) for each in fragments)
+def is_among(said: str, fragments: "list[re.Pattern[str]]") -> bool:
+    """Tell whether a catalogue has the message: in one of its fragments."""
+    return any(each.search(said) for each in fragments)
 
 
-def telling(fragments: list[str]) -> list[str]:
-    """Return those fragments that say enough to be looked for."""
-    return [each for each in fragments if len(re.sub(r"[^a-z]", "", each)) >= 8]
+def telling(fragments: list[str]) -> "list[re.Pattern[str]]":
+    """Return those fragments that say enough to be looked for, with gaps for any values."""
+    known = {each for each in fragments if len(re.sub(r"[^a-z]", "", each)) >= 8}
+    return [re.compile(_pattern(each), re.DOTALL) for each in sorted(known)]
 
 
 def _pattern(fragment: str) -> str:
