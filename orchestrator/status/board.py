@@ -18,7 +18,7 @@ from orchestrator.domain.jobs import JobState, Scan
 from orchestrator.domain.request_sets import Flags, RequestSet, is_open
 from orchestrator.status.batches_shown import batch_view
 from orchestrator.status.sets_shown import Cost, SetFold, expected_end, fold, set_view
-from orchestrator.status.sums import Sums, sum_up
+from orchestrator.status.sums import Running, Sums
 from orchestrator.status.views import BatchView, Condition, SetView
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
@@ -79,6 +79,7 @@ class Board:
         self._batches: dict[SetId, dict[IdempotencyKey, Batch]] = {}
         self._uploaded: dict[IdempotencyKey, int] = {}
         self._pace: dict[str, deque[float]] = {}
+        self._running = Running()
         self._sums: Sums | None = None
 
     # ---- what the ledger says ----------------------------------------------------------------
@@ -88,7 +89,7 @@ class Board:
 
         The batches of a finished set are summed up and let go.
         """
-        self._sums = None
+        self._take_away(value.info.id)
         known = self._batches.setdefault(value.info.id, {})
         for batch in batches:
             self._learn_pace(batch, known.get(batch.part.token))
@@ -98,12 +99,22 @@ class Board:
         self._folds[value.info.id] = fold(value, flags, known.values())
         if not is_open(value):
             del self._batches[value.info.id]
+        self._running.add(self._folds[value.info.id], self._live_of(value.info.id))
 
     def forget(self, request_set: SetId) -> None:
         """Show a set no longer: the ledger does not know it any more."""
-        self._sums = None
+        self._take_away(request_set)
         self._folds.pop(request_set, None)
         self._batches.pop(request_set, None)
+
+    def _take_away(self, request_set: SetId) -> None:
+        self._sums = None
+        before = self._folds.get(request_set)
+        if before is not None:
+            self._running.take_away(before, self._live_of(request_set))
+
+    def _live_of(self, request_set: SetId) -> Iterable[Batch]:
+        return filter(is_live, self._batches.get(request_set, {}).values())
 
     def holds(self, request_set: SetId) -> bool:
         """Tell whether all batches of the set are in memory."""
@@ -200,7 +211,7 @@ class Board:
     def sums(self) -> Sums:
         """The sums over all sets and live batches."""
         if self._sums is None:
-            self._sums = sum_up(self.folds, self.live)
+            self._sums = self._running.sums
         return self._sums
 
     @property
