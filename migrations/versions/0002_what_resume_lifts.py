@@ -12,8 +12,6 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-FOR_EVER = 253402214400000000  # 9999-12-31, in microseconds since 1970
-
 
 def upgrade() -> None:
     op.add_column("request_sets", sa.Column("held_until", sa.BigInteger(), nullable=True))
@@ -23,14 +21,8 @@ def upgrade() -> None:
         sa.Column("price_waived", sa.Boolean(), server_default=sa.false(), nullable=False),
     )
     op.add_column("request_sets", sa.Column("day_lifted_until", sa.BigInteger(), nullable=True))
-    sets = sa.table(
-        "request_sets",
-        sa.column("cap_lifted", sa.Boolean()),
-        sa.column("price_waived", sa.Boolean()),
-        sa.column("day_lifted_until", sa.BigInteger()),
-    )
     op.execute(
-        sets.update()
-        .where(sets.c.cap_lifted)
-        .values(price_waived=sa.true(), day_lifted_until=FOR_EVER)
+        "UPDATE request_sets SET price_waived = cap_lifted,"
+        " day_lifted_until = 253402214400000000"  # 9999-12-31, in microseconds since 1970
+        " WHERE cap_lifted"
     )
