@@ -15,7 +15,7 @@ from orchestrator.spool import atomic, publish
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.publish import Published
 
-AHEAD = 2  # stretches that wait for a worker, or for the digest
+AHEAD = 4  # stretches that wait for a worker, or for the digest
 
 Write = Callable[[], int]  # writes its stretch; returns how many lines
 
