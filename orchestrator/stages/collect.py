@@ -16,6 +16,7 @@ from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.jobs import Gone, JobState
 from orchestrator.domain.moves import Move
 from orchestrator.domain.options import Choice, from_text
+from orchestrator.domain.patience import Patience
 from orchestrator.domain.policy import REMEDIES, Remedy, RetryPolicy, backoff
 from orchestrator.domain.request_sets import Running, SetInfo
 from orchestrator.ports import (
@@ -37,7 +38,6 @@ from orchestrator.store.database import Tx
 from orchestrator.store.errors import StaleTransition
 from orchestrator.store.journal import Journal
 
-SHORTFALLS_MAX = 3  # downloads that miss answers before the missing ones go back to the pool
 TRIES = 5
 GONE_TRIES = 5
 LAPSES = {
@@ -49,16 +49,6 @@ LAPSES = {
 CODES = {LapseReason.EXPIRED: 4, LapseReason.CANCELLED: 1}
 ROOM_FAILURES = 3  # waits begin as after so many refusals
 ROOM_WAIT_MAX = timedelta(hours=1)
-
-
-@dataclass(slots=True)
-class Patience:
-    """What one batch has cost in tries, within one life."""
-
-    since: float
-    not_before: float = 0.0
-    failures: int = 0
-    shortfalls: int = 0
 
 
 @dataclass(slots=True)
@@ -156,7 +146,9 @@ class Collect:
             item.job,
             self.retry.retryable,
             last=item.part.generation >= choice.generations_max,
-            as_it_is=self._patience(item).shortfalls >= SHORTFALLS_MAX - 1,
+            as_it_is=self._patience(item).is_at_an_end(
+                self.clock.elapsed(), self.retry.backoff_max
+            ),
         )
         report = await self.work.join(info.folder, order)
         if report.foreign:
@@ -180,7 +172,9 @@ class Collect:
 
     def _is_short(self, item: Ended, report: JoinReport) -> bool:
         """Tell whether another download is worth it: the file may not have been all there."""
-        self._patience(item).shortfalls += not report.whole
+        if not report.whole:
+            answered = report.lines - report.malformed
+            self._patience(item).fell_short(self.clock.elapsed(), answered=answered)
         return not report.whole
 
     async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
@@ -279,7 +273,7 @@ class Collect:
     # ---- patience -----------------------------------------------------------------------------
 
     def _patience(self, item: Ended) -> Patience:
-        return self.patience.setdefault(item.part.token, Patience(self.clock.elapsed()))
+        return self.patience.setdefault(item.part.token, Patience())
 
     def _wait(self, item: Ended, least: timedelta | None) -> None:
         patience = self._patience(item)

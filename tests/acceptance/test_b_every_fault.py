@@ -131,3 +131,17 @@ def test_b16_nonsense_about_a_model_condemns_no_set(status: int, body: str):
 
     fault = Fault(do="answer", on="models.get", status=status, body=body, times=2)
     live(scenario, faults=(fault,))
+
+
+@pytest.mark.parametrize("body", ['{"name":"batches/../../x"}', "<html>log in</html>", ""])
+def test_b25_what_is_no_output_is_not_taken_for_missing_answers(body: str):
+    """A page in place of the results, however often, is asked for again; nothing is paid twice."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("paid-for", 9, options={"max_requests_per_batch": 3}))
+        await town.until_delivered()
+        town.judge()
+        assert len(town.jobs) == 3
+
+    fault = Fault(do="answer", on="files.download", status=200, body=body, times=12)
+    live(scenario, faults=(fault,))
