@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 MB = 1_000_000
+GROWTH_MAX = {"memory": 50 * MB, "descriptors": 20, "ledger": 20 * MB, "work_files": 1000}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,23 @@ def quarter_medians(samples: Sequence[Sample], name: str) -> tuple[float, float]
     values = [float(getattr(sample, name)) for sample in samples]
     quarter = max(1, len(values) // 4)
     return median(values[:quarter]), median(values[-quarter:])
+
+
+def grown(samples: Sequence[Sample]) -> list[str]:
+    """Name what grew beyond its bound in the last life, from its first to its last quarter."""
+    life = last_life(samples)
+    found = []
+    for name, bound in GROWTH_MAX.items():
+        first, last = quarter_medians(life, name)
+        if last - first > bound:
+            found.append(f"{name} grew from {first:.0f} to {last:.0f}")
+    return found
+
+
+def last_life(samples: Sequence[Sample]) -> list[Sample]:
+    """Return what was measured of the last daemon."""
+    last = max(sample.life for sample in samples)
+    return [sample for sample in samples if sample.life == last]
 
 
 def _private(pid: int) -> int:

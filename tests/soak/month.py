@@ -27,7 +27,7 @@ from tests.crash.real import KEY
 from tests.judging.books import Books, read_books
 from tests.judging.drops import Drop
 from tests.judging.results import finished, torn, wrong_results
-from tests.soak.measured import Sample, look
+from tests.soak.measured import Sample, grown, look
 from tests.soak.weather import drawn
 
 MONTH_SECONDS = 30 * 86400
@@ -258,6 +258,7 @@ class Month:
         report.findings += wrong_results(house.outbox, kept)
         report.findings += wrong_results(house.outbox, ended, may_fail=True)
         report.findings += house.leaks()
+        report.findings += grown(report.samples)
         left = [path.name for path in house.inbox.iterdir() if not path.name.startswith(".")]
         report.findings += [f"left in the inbox: {name}" for name in left]
 

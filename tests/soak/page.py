@@ -3,10 +3,11 @@
 from pathlib import Path
 from statistics import median
 
-from tests.soak.measured import MB, quarter_medians
+from tests.soak.measured import GROWTH_MAX, MB, last_life, quarter_medians
 from tests.soak.month import Report
 
 FINDINGS_SHOWN = 20
+MONTH_DAYS = 30
 MEASURES = (
     ("memory", "memory of the daemon (PSS), MB", MB),
     ("descriptors", "descriptors", 1),
@@ -17,22 +18,24 @@ MEASURES = (
 
 def written(report: Report) -> str:
     """Return the page in Markdown."""
-    last = max(sample.life for sample in report.samples)
-    long_life = [sample for sample in report.samples if sample.life == last]
+    long_life = last_life(report.samples)
     took = sorted(seconds for _, seconds in report.latencies) or [0.0]
     rows = [
-        f"| {words} | {first / unit:.1f} | {end / unit:.1f} |"
+        f"| {words} | {first / unit:.1f} | {end / unit:.1f} | {GROWTH_MAX[name] / unit:.0f} |"
         for name, words, unit in MEASURES
         for first, end in [quarter_medians(long_life, name)]
     ]
+    minutes = MONTH_DAYS * 24 * 60 / report.speed
     found = report.findings[:FINDINGS_SHOWN]
     more = len(report.findings) - len(found)
     return "\n".join(
         [
             "# A month of weather",
             "",
-            f"Real processes; the provider's jobs age {report.speed:.0f} times as fast.",
-            "Written by `python -m tests.soak --into docs`.",
+            "One daemon and the emulator as real processes, under nearly every fault of the",
+            f"emulator's plan, killed and stopped. Jobs age {report.speed:.0f} times as fast, and our",
+            f"windows and pauses are short to match: {minutes:.1f} real minutes stand for a month.",
+            "Written by the run itself: `python -m tests.soak --into docs`, a part of `make soak`.",
             "",
             f"- {report.sets} sets with {report.lines} lines in {report.minutes:.0f} minutes",
             f"- {len(report.latencies)} sets delivered",
@@ -43,8 +46,8 @@ def written(report: Report) -> str:
             f"- incidents in the ledger: {dict(report.incidents)}",
             f"- from drop to delivery: median {median(took):.0f} s, longest {took[-1]:.0f} s",
             "",
-            "| in the last life, median of its first and its last quarter | first | last |",
-            "|---|---|---|",
+            "| medians of the last life: of its | first quarter | last quarter | may grow by |",
+            "|---|---|---|---|",
             *rows,
             "",
             "## Findings",

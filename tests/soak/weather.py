@@ -1,7 +1,8 @@
 """What befalls the daemon in a simulated month: every action of the emulator's plan has its days.
 
-Times are real seconds. Nothing goes beyond what the daemon assumes of late creates and of lists
-that lag; else a request could be paid twice by the provider's own fault.
+Times are real seconds. Left out are actions whose answers the judge could not tell apart. Nothing
+goes beyond what the daemon assumes of late creates and of lists that lag; else a request could be
+paid twice by the provider's own fault.
 """
 
 from collections.abc import Mapping
@@ -53,7 +54,6 @@ CREATES: tuple[Mapping[str, Any], ...] = (
     {"do": "row_doubled", "rows": 0.2},
     {"do": "row_unknown", "rows": 0.2},
     {"do": "row_malformed", "rows": 0.1, "times": 4},
-    {"do": "row_line_separators", "rows": 0.5},
 )
 LISTS: tuple[Mapping[str, Any], ...] = (
     {"do": "hide", "seconds": LAG_SECONDS},
