@@ -41,11 +41,12 @@ PATIENCE = 30  # times settle_seconds, before a folder without requests is refus
 WRITER_TRIES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seen:
     wanted: Wanted
     signature: tuple[object, ...]
     since: float
+    complete: bool = False  # found so once, and not changed since
 
 
 class FolderInbox:
@@ -90,7 +91,8 @@ class FolderInbox:
             await self._look(now)
         complete = []
         for count, each in enumerate(tuple(self._seen.values())):
-            if self._is_complete(each, now):
+            each.complete = each.complete or self._is_complete(each, now)
+            if each.complete:
                 complete.append(self._drop(each.wanted))
             if len(complete) == COMPLETE_MAX:
                 break
@@ -105,8 +107,10 @@ class FolderInbox:
             if found is not None:
                 wanted, signature = found
                 last = self._seen.get(wanted.raw)
-                since = last.since if last is not None and last.signature == signature else now
-                seen.append(_Seen(wanted, signature, since))
+                if last is not None and last.signature == signature:
+                    seen.append(_Seen(wanted, signature, last.since, last.complete))
+                else:
+                    seen.append(_Seen(wanted, signature, now))
             if found is None or count % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
                 await asyncio.sleep(0)
         times = np.fromiter((each.wanted.facts.st_mtime_ns for each in seen), np.int64, len(seen))

@@ -99,6 +99,8 @@ class Loop(Generic[T]):
         soonest = REST_SECONDS_MAX
         now = self.clock.elapsed()
         self.rested_at = {name: at for name, at in self.rested_at.items() if at > now}
+        if self._is_full:  # whatever is found could not begin; the next item to end rings
+            return soonest
         for item in await self._due():
             name = self.stage.name(item)
             if self.draining or len(self.running) >= self.at_most:

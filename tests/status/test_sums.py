@@ -32,7 +32,8 @@ def later(batch, minutes):
         case Submitting():
             at = NOW + timedelta(minutes=minutes)
             return replace(batch, intended_at=at, doubt=("sending", "in_doubt")[minutes % 2])
-    return batch
+        case _:
+            return batch
 
 
 @settings(max_examples=60, deadline=None)
