@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -42,6 +43,9 @@ def house(tmp_path_factory):
     file.write_text(SETTINGS.format(state=state, jobs=100))
     file.chmod(0o600)
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(home / "notify"))
+    environ["NOTIFY_SOCKET"] = str(home / "notify")
     command = [sys.executable, "-m", "orchestrator", "run", "--json", "--config", str(file)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stderr=out, env=environ)
@@ -55,9 +59,22 @@ def house(tmp_path_factory):
             return False
 
     until(runs)
-    yield process, client, file, log
-    process.terminate()
-    assert process.wait(PATIENCE_SECONDS) == 0
+    yield process, client, file, log, lambda: told(manager)
+    with manager:
+        told(manager)  # its queue is short
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert told(manager) == ["STOPPING=1"]
+
+
+def told(manager):
+    """Return what the service manager was told since the last look, but for pulse and status."""
+    said = []
+    manager.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    with suppress(BlockingIOError):
+        while True:
+            said += manager.recv(4096).decode().splitlines()
+    return [line for line in said if line.endswith("=1") and line != "WATCHDOG=1"]
 
 
 def stream(path):
@@ -88,15 +105,17 @@ def times(log, event):
 
 def test_a_reload_keeps_the_socket_and_whoever_is_connected(house):
     """New settings are in force, the socket is the same, the stream goes on: no event is missed."""
-    process, client, file, log = house
+    process, client, file, log, heard = house
     path = file.parent / "s" / "orchestrator.sock"
     inode, follower, ready = path.stat().st_ino, stream(path), times(log, "daemon.ready")
+    heard()
 
     file.write_text(SETTINGS.format(state=file.parent / "s", jobs=7))
     process.send_signal(signal.SIGHUP)
 
     until(lambda: client.status()["projects"][0]["active_jobs_max"] == 7)
     until(lambda: times(log, "daemon.ready") == ready + 1)
+    assert until(heard) == ["RELOADING=1", "READY=1"]
     assert path.stat().st_ino == inode
     assert client.status()["service"]["pid"] == process.pid
     assert is_open(follower)
@@ -105,15 +124,17 @@ def test_a_reload_keeps_the_socket_and_whoever_is_connected(house):
 
 def test_settings_that_cannot_be_used_disturb_nobody(house):
     """A mistake in the file is said in the log; no stage stops, no connection is cut."""
-    process, client, file, log = house
+    process, client, file, log, heard = house
     path = file.parent / "s" / "orchestrator.sock"
     inode, follower, ready = path.stat().st_ino, stream(path), times(log, "daemon.ready")
+    heard()
     before = client.status()["projects"]
 
     file.write_text(SETTINGS.format(state=file.parent / "s", jobs='"many"'))
     process.send_signal(signal.SIGHUP)
 
     until(lambda: times(log, "settings.refused") == 1)
+    assert until(heard) == ["RELOADING=1", "READY=1"]
     assert (times(log, "daemon.ready"), path.stat().st_ino) == (ready, inode)
     assert client.status()["projects"] == before
     assert is_open(follower)
@@ -122,7 +143,7 @@ def test_settings_that_cannot_be_used_disturb_nobody(house):
 
 def test_orders_and_drops_work_after_a_reload(house):
     """The shift that begins takes what is dropped, and carries out what is ordered."""
-    process, client, file, log = house
+    process, client, file, log, _ = house
     inbox, ready = file.parent / "s/inbox", times(log, "daemon.ready")
     file.write_text(SETTINGS.format(state=file.parent / "s", jobs=100))
     process.send_signal(signal.SIGHUP)

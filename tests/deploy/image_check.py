@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.deploy.image_steps import Failed, carry_out
+from tests.deploy.image_steps import Failed, carry_out, python_base
 from tests.deploy.image_trial import try_out
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def _try(*command: str) -> str | None:
 
 
 def _stepped(context: Path, scratch: Path) -> tuple[int, str]:
-    outcome = carry_out(context, scratch)
+    outcome = carry_out(context, scratch, python_base(scratch / "base"))
     try_out(outcome, scratch)
     notes = "" if outcome.owned else " (all but the ownership of folders, which needs root)"
     return outcome.steps, notes

@@ -48,10 +48,12 @@ class Outcome:
         return self.root / path.lstrip("/")
 
 
-def carry_out(context: Path, scratch: Path) -> Outcome:
-    """Do every step of every stage in order. Raises Failed at the first that fails."""
+def carry_out(context: Path, scratch: Path, base: Path) -> Outcome:
+    """Do every step of every stage in order, with the programs of a base image.
+
+    Raises Failed at the first that fails.
+    """
     libraries = _locked(context / "requirements.lock", scratch / "libraries")
-    base = _base(scratch / "base")
     root, every = scratch / "root", stages(context / "Dockerfile")
     outcomes = [Outcome(root, stage, base, libraries, owned=os.geteuid() == 0) for stage in every]
     for outcome in outcomes:
@@ -128,7 +130,7 @@ class _Step:
             raise Failed(f"RUN {rest}", done.stdout + done.stderr)
 
 
-def _base(folder: Path) -> Path:
+def python_base(folder: Path) -> Path:
     """Make what the base image has: `python3`, the one below this environment, for any user."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for name in ("python3", version):

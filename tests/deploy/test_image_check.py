@@ -21,9 +21,8 @@ VOLUME /var/lib/orchestrator
 
 
 @pytest.fixture
-def carry(tmp_path, monkeypatch):
+def carry(tmp_path):
     """Return a function that carries out a recipe's steps over an empty lock."""
-    monkeypatch.setattr("tests.deploy.image_steps._base", lambda folder: folder)
     context, scratch = tmp_path / "context", tmp_path / "scratch"
     context.mkdir()
     scratch.mkdir()
@@ -31,7 +30,7 @@ def carry(tmp_path, monkeypatch):
     def run(recipe, lock=""):
         (context / "Dockerfile").write_text(recipe)
         (context / "requirements.lock").write_text(lock)
-        return carry_out(context, scratch)
+        return carry_out(context, scratch, tmp_path)
 
     return run
 
