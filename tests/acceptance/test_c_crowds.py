@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from orchestrator.spool.inbox import FolderInbox
 from orchestrator.spool.pool import Inline
 from tests.acceptance.house import house, judge, line
 from tests.acceptance.memory import rss_max
-from tests.life.town import Drop, Town, live, timedelta
+from tests.life.town import Drop, Town, live
 from tests.simulation.clock import SimClock
 from tests.simulation.loop import SimLoop, simulate
 
