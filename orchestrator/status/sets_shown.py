@@ -16,6 +16,7 @@ from orchestrator.domain.request_sets import (
     Rejected,
     RequestSet,
     Running,
+    SetInfo,
     is_open,
 )
 from orchestrator.status.batches_shown import is_doubtful, submitted_at, usage_view
@@ -181,13 +182,18 @@ def finished_at(value: RequestSet) -> datetime | None:
 
 def _reason(of: SetFold) -> tuple[str | None, str | None]:
     if isinstance(of.value, Rejected):
-        info = of.value.info
-        where = f"rejected/{info.outbox or info.name}/flaws.jsonl"
-        return of.value.reason, f"correct what {where} names and drop it again"
+        why, _, advice = of.value.reason.partition("; ")
+        return why, f"{advice}; then drop it again" if advice else _correct(of.value.info)
     if of.flags.held is None or not is_open(of.value):
         return None, None
     why, _, remedy = of.flags.held.partition("; ")
     return why, remedy or "see to the reason, then release the set"
+
+
+def _correct(info: SetInfo) -> str:
+    if not info.flawed:
+        return "correct it and drop it again"
+    return f"correct what rejected/{info.outbox or info.name}/flaws.jsonl names and drop it again"
 
 
 def _estimate(

@@ -172,6 +172,25 @@ def test_a_finished_set_is_shown_as_what_it_came_to(value, flags):
         assert (view.display == "paused") == flags.paused
 
 
+@pytest.mark.parametrize(
+    ("reason", "flawed", "remedy"),
+    [
+        ("9 of 9 lines are flawed", 9, "correct what rejected/set-1/flaws.jsonl names and drop it"),
+        ("no model: name one", 0, "correct it and drop it again"),
+        ("2 keys occur twice; make them unique", 0, "make them unique; then drop it again"),
+    ],
+)
+def test_a_refusal_says_what_to_do_before_it_is_dropped_again(make, reason, flawed, remedy):
+    """The remedy is the reason's own, else where the flaws lie, and never both."""
+    of = fold(Rejected(make.info(1, flawed=flawed), reason, NOW), Flags(), [])
+
+    view = set_view(of, make.cost, None, NOW)
+
+    assert view.reason == reason.partition("; ")[0]
+    assert view.remedy is not None
+    assert view.remedy.startswith(remedy)
+
+
 @given(BATCHES, st.none() | WORDS, st.none() | COUNTS)
 def test_every_batch_can_be_shown(batch, job_state, uploaded):
     """A batch in any state has a view that says what it has, and nothing that it has not."""
