@@ -14,8 +14,10 @@ from typing import Any
 import structlog
 
 from orchestrator.daemon.bells import Bells
+from orchestrator.daemon.fitting import Fitting
 from orchestrator.daemon.money_holds import MoneyHolds
 from orchestrator.daemon.project import RECOVER_EVERY, OneProject, Policies
+from orchestrator.daemon.waits import Waits
 from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import InstallId, SetId
 from orchestrator.domain.options import Choice
@@ -24,7 +26,6 @@ from orchestrator.stages.cancel import Cancel
 from orchestrator.stages.collect import Collect
 from orchestrator.stages.control import Control
 from orchestrator.stages.deliver import Deliver
-from orchestrator.stages.fitting import Fitting
 from orchestrator.stages.intake import Intake
 from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
@@ -34,7 +35,6 @@ from orchestrator.stages.reconcile import Reconcile
 from orchestrator.stages.submit import Submit
 from orchestrator.stages.tidy import Retention, Tidy
 from orchestrator.stages.upload import Upload
-from orchestrator.stages.waits import Waits
 from orchestrator.stages.watch import Watch
 from orchestrator.store.errors import LedgerError
 from orchestrator.store.journal import Journal
