@@ -17,6 +17,7 @@ REMEDIES = {
     SPACE: "free some space; work goes on by itself",
     "model_check": "nothing to do: a model that cannot do it is refused at its first create",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
+    "no_answers": "see what stands between here and gemini.base_url; it is asked for again",
     "all_failed": "read the errors in results.jsonl: the requests or the model may not fit",
     "slow": "nothing is lost: the service ends a job after 48 h and it is then sent again; "
     "`orchestrator cancel SET` if you do not want to wait",

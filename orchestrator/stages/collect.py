@@ -40,6 +40,7 @@ from orchestrator.store.journal import Journal
 
 TRIES = 5
 GONE_TRIES = 5
+NO_ANSWERS = "what is fetched as its output answers none of its requests; it is fetched again"
 LAPSES = {
     JobState.EXPIRED: LapseReason.EXPIRED,
     JobState.FAILED: LapseReason.FAILED,
@@ -175,6 +176,7 @@ class Collect:
         if not report.whole:
             answered = report.lines - report.malformed
             self._patience(item).fell_short(self.clock.elapsed(), answered=answered)
+            self.project.report("no_answers", item.job, None if answered else NO_ANSWERS)
         return not report.whole
 
     async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
@@ -191,7 +193,8 @@ class Collect:
         await self.journal.record(
             machine.collect(item, report.tally, report.usage, now), also=learn
         )
-        self.patience.pop(part.token, None)
+        if self.patience.pop(part.token, Patience()).shortfalls:
+            self.project.report("no_answers", item.job, None)
         self._mind_failures(item, report)
         await self.project.accepted("read")
         if choice.parts:

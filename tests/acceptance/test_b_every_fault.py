@@ -140,8 +140,11 @@ def test_b25_what_is_no_output_is_not_taken_for_missing_answers(body: str):
     async def scenario(town: Town) -> None:
         town.drop(Drop("paid-for", 9, options={"max_requests_per_batch": 3}))
         await town.until_delivered()
+        told = [why for kind, _, why in town.troubles if kind == "no_answers"]
         town.judge()
         assert len(town.jobs) == 3
+        assert told[0] is not None
+        assert told[-1] is None
 
     fault = Fault(do="answer", on="files.download", status=200, body=body, times=12)
     live(scenario, faults=(fault,))
