@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.domain.planning import Int64s
 
 EXTENT_BYTES_MAX = 1 << 20
-VIEWED_BYTES = 1 << 10  # spans as long as that are shown where they were read, not copied
+VIEWED_BYTES = 1 << 10  # spans longer than that are shown where they were read, not copied
 
 Span: TypeAlias = bytes | memoryview
 
@@ -25,15 +25,14 @@ def read_spans(file: int, starts: Int64s, lengths: Int64s, gap_max: int) -> Sequ
     apart = (gaps < 0) | (gaps > gap_max)
     if 2 * int(apart.sum()) > len(starts):
         return _scattered(file, starts.tolist(), lengths.tolist())
+    are_long = int(lengths.sum()) > VIEWED_BYTES * len(lengths)
     found: list[Span] = []
     bounds = [0, *(apart.nonzero()[0] + 1).tolist(), len(starts)]
     for first, last in pairwise(bounds):
         for begin, end in _bounded(starts, ends, first, last):
             base = int(starts[begin])
-            size = int(ends[end - 1]) - base
-            data: Span = read_exactly(file, base, size)
-            if size > VIEWED_BYTES * (end - begin):
-                data = memoryview(data)
+            read = read_exactly(file, base, int(ends[end - 1]) - base)
+            data: Span = memoryview(read) if are_long else read
             opens, closes = (starts[begin:end] - base).tolist(), (ends[begin:end] - base).tolist()
             found += [data[at:stop] for at, stop in zip(opens, closes, strict=True)]
     return found
