@@ -18,10 +18,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--sets", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--finish", type=float, default=300.0, help="seconds for what is left")
     parser.add_argument("--into", type=Path, help="where the page and its plot go")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        month = Month(Path(folder), minutes=asked.minutes, sets=asked.sets, seed=asked.seed)
+        month = Month(
+            Path(folder),
+            minutes=asked.minutes,
+            sets=asked.sets,
+            seed=asked.seed,
+            finish_seconds=asked.finish,
+        )
         report = month.live()
     text = written(report)
     sys.stdout.write(text)

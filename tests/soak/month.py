@@ -34,7 +34,6 @@ MONTH_SECONDS = 30 * 86400
 STORM, UNDISTURBED = 0.7, 0.9
 WEATHER_SECONDS = 10.0
 KILL_SECONDS = (1.0, 14.0)
-FINISH_SECONDS = 200.0
 OPERATOR_SECONDS = 10.0
 PLAN = """
 seed = {seed}
@@ -75,8 +74,11 @@ class Report:
 class Month:
     """The daemon, the provider, their user and their bad luck."""
 
-    def __init__(self, root: Path, *, minutes: float, sets: int, seed: int) -> None:
+    def __init__(
+        self, root: Path, *, minutes: float, sets: int, seed: int, finish_seconds: float
+    ) -> None:
         self.length = minutes * 60
+        self.finish_seconds = finish_seconds
         self.speed = MONTH_SECONDS / self.length
         self.chance = Random(f"month {seed}")
         self.report = Report(self.speed)
@@ -225,12 +227,12 @@ class Month:
 
     def _finish(self) -> None:
         """Wait until all is delivered and tidied up."""
-        ends = self.now + FINISH_SECONDS
+        ends = self.now + self.finish_seconds
         while len(self.seen) < len(self.dropped) and self.now < ends:
             self._look()
             self._operate()
             time.sleep(1)
-        for _ in range(60):
+        while self.now < ends:
             self._look()
             if self.report.samples[-1].work_files <= len(self.dropped) // 20:
                 break
