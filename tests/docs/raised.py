@@ -15,9 +15,13 @@ def messages(source: Path, kinds: Mapping[str, int]) -> Iterator[tuple[str, str]
     it was made of another one.
     """
     for file in sorted(source.glob("**/*.py")):
-        for function in _functions(ast.parse(file.read_text("utf-8"))):
-            texts = _texts(function)
-            for node in ast.walk(function):
+        source_text = file.read_text("utf-8")
+        if not any(f"{kind}(" in source_text for kind in kinds):
+            continue
+        for function in _functions(ast.parse(source_text)):
+            nodes = list(ast.walk(function))
+            texts = _texts(nodes)
+            for node in nodes:
                 if isinstance(node, ast.Call) and len(node.args) > (at := _place(node, kinds)) >= 0:
                     said = _text(node.args[at], texts)
                     if re.search(r"[a-z]{3}", said):
@@ -52,11 +56,11 @@ def _place(call: ast.Call, kinds: Mapping[str, int]) -> int:
     return kinds.get(name, -1)
 
 
-def _texts(function: ast.AST) -> dict[str, str]:
+def _texts(nodes: list[ast.AST]) -> dict[str, str]:
     """Return the texts that were given a name before they went into a message."""
     return {
         target.id: _text(node.value, {})
-        for node in ast.walk(function)
+        for node in nodes
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name) and isinstance(node.value, ast.Constant | ast.JoinedStr)
