@@ -24,7 +24,7 @@ from orchestrator.daemon.shift import PROJECT, Life, work
 from orchestrator.daemon.signals import Ending, Stop, heed_signals
 from orchestrator.domain.evidence import Start
 from orchestrator.log import relevel
-from orchestrator.service import host, lock, systemd
+from orchestrator.service import heap, host, lock, systemd
 from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.board import Project
 from orchestrator.status.listening import SocketRefused, regroup
@@ -38,6 +38,7 @@ def run(settings: Settings) -> int:
 
     Raises Occupied, LedgerError, ConfigError or OSError when it cannot start.
     """
+    heap.keep_small()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a life can heed it
     paths = settings.paths
     surroundings.make(paths)
