@@ -22,9 +22,11 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BENCHMARKS = {
     "intake": (["--megabytes", "256"], ["--megabytes", "16", "--rounds", "1"]),
     "compose_upload": (["--megabytes", "2000"], ["--megabytes", "32", "--rounds", "1"]),
+    "sdk_upload": ([], ["--megabytes", "16", "--rounds", "1"]),
     "collect_deliver": (["--megabytes", "512"], ["--megabytes", "16", "--rounds", "1"]),
     "end_to_end": ([], ["--requests", "2000", "--rounds", "1"]),
     "scale": ([], ["--requests", "1000", "10000"]),
+    "many_files": ([], ["--files", "200"]),
     "idle": ([], ["--jobs", "20", "--sets", "5", "--seconds", "5"]),
 }
 Rows = Sequence[Mapping[str, Any]]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,12 +56,19 @@ def measure(jobs: int, sets: int, seconds: float) -> Row:
     low, high = polling.interval_min_seconds, polling.interval_max_seconds
     with tempfile.TemporaryDirectory() as name:
         room = Path(name)
-        with (
-            emulated(room, NEVER) as (url, _),
-            daemon(
-                room, url, requests_per_batch=1, interval=low, interval_max=high, active_jobs=jobs
-            ) as running,
-        ):
+        with emulated(room, NEVER) as (url, _), ExitStack() as stack:
+            with daemon(room, url):
+                pass  # the first life makes the ledger, and keeps what it needed for that
+            running = stack.enter_context(
+                daemon(
+                    room,
+                    url,
+                    requests_per_batch=1,
+                    interval=low,
+                    interval_max=high,
+                    active_jobs=jobs,
+                )
+            )
             write_requests(room / "made", jobs)
             running.drop(room / "made", "first.jsonl")
             time.sleep(5)
