@@ -45,7 +45,7 @@ def elsewhere(work: Path) -> Iterator[Path]:
 
 def wanted(inbox: Path) -> Wanted:
     """Return the one drop that lies in the inbox."""
-    ((one, _),) = look(inbox, ())
+    ((one, _),) = (found for found in look(inbox, ()) if found is not None)
     return one
 
 
