@@ -116,7 +116,10 @@ class Suspects:
         return whole[: -(-folded.size // COUNT_BYTES)]
 
     def _exponents(self, bite: Bytes, folded: Bytes) -> Places:
-        """Return where a digit stands before an e, as in every number with an exponent."""
+        """Return where a digit stands before an e, as in every number with a long exponent.
+
+        The second and the third byte behind the e are digits, with a plus or without.
+        """
         digits = self._digits[: bite.size]
         hits = self._marks[: bite.size].view(np.bool_)
         np.subtract(bite, _ZERO, out=digits)
@@ -124,6 +127,9 @@ class Suspects:
         np.equal(folded, ord("e"), out=hits)
         np.logical_and(hits[1:], digits.view(np.bool_)[:-1], out=hits[1:])
         hits[:1] = False
+        for behind in (2, 3):  # what lies beyond the bite may be a digit
+            sure = hits[: max(hits.size - behind, 0)]
+            np.logical_and(sure, digits.view(np.bool_)[behind:], out=sure)
         return hits.nonzero()[0] - 1 if hits.any() else _NOWHERE
 
 
