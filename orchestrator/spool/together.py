@@ -40,7 +40,7 @@ from orchestrator.spool import atomic, flush, source
 from orchestrator.spool.claim import Wanted, begin, is_still, move, move_sidecar
 from orchestrator.spool.freeze import writers
 from orchestrator.spool.index import check_start, committed, index_json
-from orchestrator.spool.merge import without_media
+from orchestrator.spool.merge import SAMPLED_BYTES_MIN, without_media
 from orchestrator.spool.meta import Meta, as_claim, claimed_meta
 from orchestrator.spool.plain import Unreadable
 
@@ -190,9 +190,16 @@ def _read(folder: Path, order: IndexOrder) -> IndexReport | None:
         content=ContentHash(blake3(digest).hexdigest()),
         content_bytes=len(data),
         wire_bytes=int(wire.sum()),
-        tokens=without_media(folder, int(tokens.sum())),
+        tokens=_tokens(folder, piece, int(tokens.sum())),
         problem=None,
     )
+
+
+def _tokens(folder: Path, piece: Piece, by_bytes: int) -> int:
+    """Correct an estimate by bytes where the requests may hold media."""
+    if int(piece.rows["length"].sum()) < SAMPLED_BYTES_MIN * piece.rows.size:
+        return by_bytes
+    return without_media(folder, by_bytes)
 
 
 def _unique(piece: Piece, order: IndexOrder) -> bool:
