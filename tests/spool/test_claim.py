@@ -282,6 +282,14 @@ def test_a_folder_is_unfolded_step_by_step(inbox: Path, work: Path) -> None:
     assert (folder / "options.toml").read_text() == "parts = true"
 
 
+def test_a_folder_needs_no_options(inbox: Path, work: Path) -> None:
+    """What is alone in a folder is a drop by the settings' options."""
+    folder = taken(inbox, work, drop(inbox, "set/requests.jsonl"))
+
+    assert secured(inbox, work, folder).trouble is None
+    assert sorted(one.name for one in folder.iterdir()) == ["drop", "input", "meta.json"]
+
+
 def test_what_is_in_a_folder_must_be_a_file(inbox: Path, work: Path) -> None:
     """A link in the place of the requests is refused, and so is one that is gone."""
     (inbox / "set").mkdir()

@@ -146,3 +146,36 @@ async def test_a_delivery_is_announced_with_its_numbers(journal: Journal) -> Non
         "failed": 10,
         "outbox": "letters",
     }
+
+
+async def test_sets_without_a_question_are_accepted_together(
+    journal: Journal, heard: list[Recorded]
+) -> None:
+    """Several new sets are received and accepted in one transaction, told once."""
+    sets = [Received(INFO), Received(set_info("others"))]
+
+    await journal.accept(sets)
+
+    moves = tuple(index(one) for one in sets)
+    assert heard == [Recorded(NOW, moves, received=tuple(sets))]
+    for one in sets:
+        stored = await journal.read(request_sets.get, one.info.id)
+        assert stored is not None
+        assert stored.value == Indexed(one.info)
+
+
+async def test_a_plan_stands_only_with_what_must_be_true_for_it(
+    journal: Journal, heard: list[Recorded]
+) -> None:
+    """What is demanded together with new batches undoes them if it does not hold."""
+    await journal.receive(Received(INFO))
+    heard.clear()
+
+    def demand(_tx: Tx) -> None:
+        raise StaleTransition("it was paused meanwhile")
+
+    with pytest.raises(StaleTransition):
+        await journal.plan([planned()], also=demand)
+
+    assert heard == []
+    assert await journal.read(batches.get, planned().part.token) is None
