@@ -5,6 +5,7 @@ Trouble: as in `upload`; a file that is not ours and one that is not there look 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from orchestrator.domain.ids import FileName
 from orchestrator.gemini import wire
@@ -15,6 +16,7 @@ from orchestrator.gemini.upload import Progressed, Upload
 from orchestrator.ports import Body, Session, StoredFile
 
 PAGE_SIZE = 100
+SKEW_MIN = timedelta(minutes=1)  # `Date` has whole seconds, and an answer has been under way
 
 
 class GeminiFiles:
@@ -65,7 +67,7 @@ class GeminiFiles:
         again for ever.
         """
         skew = self._transport.skew
-        if skew is None or stored.expires is None:
+        if skew is None or abs(skew) < SKEW_MIN or stored.expires is None:
             return stored
         return replace(stored, expires=stored.expires - skew)
 
