@@ -11,6 +11,9 @@ from orchestrator.spool import thrift
 from orchestrator.spool.thrift import Thrifty
 
 
+TOIL_SECONDS = 0.3  # of an allowance of 0.05: it takes five seconds to come back
+
+
 class Elsewhere(ThreadPoolExecutor):
     """Stands for the processes: its thread has a name of its own."""
 
@@ -68,7 +71,7 @@ def test_errors_come_back(workers):
 
 def test_much_work_goes_to_processes(workers, made):
     """When the allowance is used up, calls go to the processes, made once."""
-    workers.submit(toil, 0.1).result(9)
+    workers.submit(toil, TOIL_SECONDS).result(30)
 
     assert workers.submit(where).result(9).startswith("elsewhere")
     assert workers.submit(where).result(9).startswith("elsewhere")
@@ -77,7 +80,7 @@ def test_much_work_goes_to_processes(workers, made):
 
 def test_processes_that_nobody_needs_are_ended(workers, made, monkeypatch):
     """Processes are ended when nothing was asked of them for a while, and made again later."""
-    workers.submit(toil, 0.1).result(9)
+    workers.submit(toil, TOIL_SECONDS).result(30)
     workers.submit(where).result(9)
     workers.rest()
     assert not made[0].ended
@@ -86,7 +89,7 @@ def test_processes_that_nobody_needs_are_ended(workers, made, monkeypatch):
     workers.rest()
     assert made[0].ended
 
-    workers.submit(toil, 0.1).result(9)
+    workers.submit(toil, TOIL_SECONDS).result(30)
     assert workers.submit(where).result(9).startswith("elsewhere")
     assert len(made) == 2
 
