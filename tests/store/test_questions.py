@@ -77,11 +77,11 @@ async def test_a_set_without_live_batches_is_to_be_planned(ledger: InlineDatabas
 
 async def test_what_may_not_start_is_not_planned(ledger: InlineDatabase) -> None:
     """Neither what is paused or held, nor what is being cancelled; that is to be delivered."""
-    flags = {"paused": True}, {"held": "wait"}, {"cancel_asked": True}
+    flags = Flags(paused=True), Flags(held="wait"), Flags(cancel_asked=True)
     for number, flag in enumerate(flags):
         info = set_info(f"set{number}")
         await ledger.transact(start, info)
-        await ledger.transact(request_sets.flag, NOW, info.id, Flags(), Flags(**flag), "asked")
+        await ledger.transact(request_sets.flag, NOW, info.id, Flags(), flag, "asked")
 
     assert await ledger.read(questions.unplanned, 9) == []
     every = {set_info(f"set{number}").id for number in range(len(flags))}
