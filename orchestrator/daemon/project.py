@@ -100,6 +100,7 @@ class OneProject:
     _others: Others = field(default_factory=Others)
     _regular: float = 0.0
     _wanted: list[float] = field(default_factory=list)
+    _not_before: float = -math.inf
     _seen: set[JobName] = field(default_factory=set)
     _born: float = 0.0
     _gate: Gate = field(init=False)
@@ -122,6 +123,8 @@ class OneProject:
         account = self._present_account()
         if self._evidence is None or account != self._account:
             start = self.start if self._evidence is None else Start.INTACT
+            if self._evidence is not None:
+                self._not_before = -math.inf  # that was said to another key
             prefix = install_prefix(self.install)
             now = self.clock.elapsed()
             self._evidence = Evidence(self.policies.submission, prefix, start, now)
@@ -138,23 +141,24 @@ class OneProject:
             return self._account
 
     def look_at(self, when: float) -> None:
-        """Ask for a scan at this time at the latest."""
+        """Ask for a scan at this time at the latest, or as soon after as one may be made."""
         self._wanted.append(when)
         self.told.look()
 
     def next_scan(self) -> float:
         """Return when the next scan is due."""
-        return min([self._regular, *self._wanted])
+        return max(self._not_before, min([self._regular, *self._wanted]))
 
     def scanned(self, wait: timedelta | None) -> None:
         """Note that a scan was made."""
         now = self.clock.elapsed()
+        self._not_before = -math.inf
         self._wanted = [when for when in self._wanted if when > now]
         self._regular = now + (wait or self.policies.poll.interval_max).total_seconds()
 
     def backed_off(self, wait: timedelta) -> None:
         """Note that a scan failed: nobody's wish brings the next one earlier."""
-        self._regular = self.clock.elapsed() + wait.total_seconds()
+        self._regular = self._not_before = self.clock.elapsed() + wait.total_seconds()
         self._wanted = []
 
     def saw(self, scan: Scan, others: Others | None) -> None:

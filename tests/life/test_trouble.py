@@ -117,3 +117,26 @@ def test_retry_after_is_honoured(status: int):
         times=1,
     )
     live(scenario, faults=(later,))
+
+
+def test_a_list_that_says_when_to_come_again_is_not_asked_before():
+    """Whoever would like to see the job list, and however often: nobody asks too early."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("told", 2))
+        set_id = await town.set_of("told")
+        await town.until(lambda: town.calls("batches.list") == 1, step=1)
+        await town.control.cancel(set_id)
+        town.drop(Drop("later", 2))
+        await town.pass_time(HOUR - 90)
+        assert town.calls("batches.list") == 1
+        await town.until_delivered("later", within=6 * HOUR)
+
+    later = Fault(
+        do="answer",
+        on="batches.list",
+        status=429,
+        headers={"Retry-After": "3600"},
+        times=1,
+    )
+    live(scenario, faults=(later,))
