@@ -1,5 +1,6 @@
 """`orchestrator run`: the daemon, in the foreground."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,23 @@ def run(config: Path | None, *, as_json: bool) -> int:
     Stays in the foreground until SIGTERM or Ctrl-C, which ends it within seconds; the next
     start goes on where it stopped. SIGHUP reads the settings and the key again.
     """
+    import_structlog()
     from orchestrator.config.settings import load
 
     settings = load(config)
     _prepare(settings, as_json=as_json)
     return _run(settings)
+
+
+def import_structlog() -> None:
+    """Import it without rich, in which it would colour tracebacks: 6 MB, held for weeks."""
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def _prepare(settings: "Settings", *, as_json: bool) -> None:
