@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from orchestrator.domain.batches import Part
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.ports import Files, Jobs, StoredFile
 from tests.emulator.world import World, jsonl, line, unknown, world
-from tests.gemini.values import FILE, MemorySession, Text, client, part
+from tests.gemini.values import FILE, LoopClock, MemorySession, Text, client, part
 
 # The answers to what nobody has recorded yet: the ports keep their word under each of them.
 SERVICES: Mapping[str, Mapping[str, Any]] = {
@@ -30,6 +31,18 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "batches_page_max": 2,
     },
 }
+
+
+@dataclass
+class SameClock(LoopClock):
+    """A wall clock that agrees with the service's."""
+
+    world: World
+
+    def now(self) -> datetime:
+        """Return the service's time."""
+        since_1970 = timedelta(microseconds=self.world.emulator.clock.wall() // 1000)
+        return datetime(1970, 1, 1, tzinfo=UTC) + since_1970
 
 
 @dataclass
@@ -66,5 +79,8 @@ class Provider:
 @asynccontextmanager
 async def provider(folder: Path, answers: Mapping[str, Any]) -> AsyncIterator[Provider]:
     """Speak over HTTP to an emulated service that answers the open questions so."""
-    async with world(folder, unknown(**answers)) as there, client(there.base) as gemini:
+    async with (
+        world(folder, unknown(**answers)) as there,
+        client(there.base, clock=SameClock(there)) as gemini,
+    ):
         yield Provider(gemini.jobs, gemini.files, there)

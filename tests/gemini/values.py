@@ -133,7 +133,7 @@ def part(**changes: Any) -> Part:
 
 
 def client(base_url: str, key: str = KEY, **arguments: Any) -> Gemini:
-    """Make a client with short patience; `service` holds further bounds."""
+    """Make a client with short patience; `service` holds further bounds, `clock` is the loop's."""
     service = {
         "base_url": base_url,
         "connect_timeout": timedelta(seconds=5),
@@ -142,7 +142,8 @@ def client(base_url: str, key: str = KEY, **arguments: Any) -> Gemini:
         "stall_timeout": timedelta(seconds=10),
         **arguments.pop("service", {}),
     }
-    return Gemini(Service(**service), lambda: key, INSTALL, LoopClock(), **arguments)
+    clock = arguments.pop("clock", None) or LoopClock()
+    return Gemini(Service(**service), lambda: key, INSTALL, clock, **arguments)
 
 
 def operation(state: str = "BATCH_STATE_PENDING", **changes: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import pytest
 from orchestrator.spool import thrift
 from orchestrator.spool.thrift import Thrifty
 
-
 TOIL_SECONDS = 0.3  # of an allowance of 0.05: it takes five seconds to come back
 
 
