@@ -39,7 +39,7 @@ def test_d21_the_crowd_of_one_user_does_not_keep_another_waiting():
 
 @pytest.mark.soak
 def test_c15_a_hundred_thousand_names_are_found_oldest_first_and_in_bounded_memory(tmp_path):
-    """Each complete file is found, in the order of their times, for a kilobyte of memory each."""
+    """The oldest of all are taken first, whatever their names, for a kilobyte of memory each."""
     inbox, work = tmp_path / "inbox", tmp_path / "work"
     inbox.mkdir()
     work.mkdir()
@@ -59,7 +59,10 @@ def test_c15_a_hundred_thousand_names_are_found_oldest_first_and_in_bounded_memo
         tracemalloc.stop()
         return found
 
-    assert simulate(scan, 0) == [str(number * 7919 % count) for number in range(count)]
+    found = simulate(scan, 0)
+
+    assert len(found) >= 1000  # so many at a time; the others are found when these are taken
+    assert found == [str(number * 7919 % count) for number in range(len(found))]
 
 
 @pytest.mark.soak
