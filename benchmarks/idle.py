@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.processes import MEGABYTE, Watched, cpu_seconds
 from benchmarks.world import PLAN, Running, daemon, emulated, write_requests
 from orchestrator.config.sections import Polling
+from orchestrator.spool.thrift import REST_AFTER_SECONDS
 
 CORE_MAX, MEGABYTES_MAX = 0.01, 100
 READY_SECONDS_MAX = 3600.0  # a job is created at a time
@@ -76,7 +77,7 @@ def measure(jobs: int, sets: int, seconds: float) -> Row:
                 write_requests(room / "made", 1, seed=f"{number} ")
                 running.drop(room / "made", f"waits{number}.jsonl")
             settled(running, jobs, sets)
-            time.sleep(10)
+            time.sleep(REST_AFTER_SECONDS + 10)  # then the worker processes are gone, too
             before, began = cpu_seconds(running.pid), time.perf_counter()
             with Watched(running.pid).looking() as watched:
                 time.sleep(seconds)
