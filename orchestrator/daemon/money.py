@@ -1,5 +1,6 @@
 """What batches cost, by the prices of the settings and by what answers have taught."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from orchestrator.store import batches as batch_rows
 from orchestrator.store.database import Tx
 
 OUTPUT_RATIO = 1.0  # answers as long as their prompts, until the model or the set has taught better
+# The answers to like prompts differ, by about so many times their mean when there is but one.
+SPREAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Lessons:
         self._tx = tx
         self._sets: dict[tuple[SetId, str], Usage] = {}
         self._models: dict[str, Usage] = {}
+        self._margins: dict[tuple[SetId, str], float] = {}
 
     def of(self, part: Part) -> tuple[Usage, Usage]:
         """Return what the part's set and then what all sets used of its model."""
@@ -74,3 +78,13 @@ class Lessons:
         if model not in self._models:
             self._models[model] = batch_rows.usage_of_model(self._tx, model)
         return self._sets[name, model], self._models[model]
+
+    def margin(self, part: Part) -> float:
+        """Return how many times its estimate a batch may cost: few answers have told little."""
+        name, model = part.request_set, part.model
+        if (name, model) not in self._margins:
+            tx = self._tx
+            counted = batch_rows.answers_counted(tx, model, name)
+            counted = counted or batch_rows.answers_counted(tx, model, None)
+            self._margins[name, model] = 1 + SPREAD / math.sqrt(max(counted, 1))
+        return 1.0 if part.kind == "embed" else self._margins[name, model]

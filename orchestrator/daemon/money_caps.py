@@ -4,16 +4,25 @@ A batch that what was spent leaves no room for holds its set. One that only the 
 is in flight stand against waits until those have told what they cost.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.daemon.money import Lessons, Purse
 from orchestrator.domain import caps
 from orchestrator.domain.batches import Part
+from orchestrator.domain.calibration import Estimates
 from orchestrator.domain.caps import Cap, Hold, Judged, Wait
 from orchestrator.domain.ids import IdempotencyKey, SetId
 from orchestrator.domain.options import from_text
-from orchestrator.store import batches as batch_rows, projects, questions, request_sets
+from orchestrator.store import (
+    batches as batch_rows,
+    calibration,
+    projects,
+    questions,
+    request_sets,
+)
 from orchestrator.store.database import Tx
 from orchestrator.store.request_sets import StoredSet
 
@@ -56,6 +65,7 @@ class _Books:
         self._tx, self._now, self._purse = tx, now, purse
         self._midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self._lessons = Lessons(tx)
+        self._estimates: Estimates | None = None
         self._sets: dict[SetId, StoredSet] = {}
         self._caps: dict[SetId, tuple[Cap | None, int | None]] = {}
         self._sums: dict[SetId | None, tuple[int, int]] = {}
@@ -65,7 +75,7 @@ class _Books:
         own, day = self.caps_of(part.request_set)
         if own is None and day is None:
             return None
-        estimate = self._purse.estimate(part, *self._lessons.of(part))
+        estimate = self._estimate(part)
         if estimate is None and not self._set_of(part.request_set).flags.price_waived:
             return caps.unpriced(part.model)
         verdicts: list[Hold | Wait | None] = []
@@ -112,6 +122,13 @@ class _Books:
                 late = batch_rows.unpriced_of_set(tx, set_id)
             spent += sum(purse.cost(one.model, one.usage) or 0 for one in late)
             flying = questions.in_flight(tx, set_id)
-            about = sum(purse.estimate(part, *self._lessons.of(part)) or 0 for part in flying)
-            self._sums[set_id] = spent, about
+            about = sum((self._estimate(one) or 0) * self._lessons.margin(one) for one in flying)
+            self._sums[set_id] = spent, math.ceil(about)
         return self._sums[set_id]
+
+    def _estimate(self, part: Part) -> int | None:
+        """Return what a batch will probably cost, its prompts and its answers as taught by now."""
+        if self._estimates is None:
+            self._estimates = calibration.estimates(self._tx)
+        known = replace(part, tokens=self._estimates.tokens(part))
+        return self._purse.estimate(known, *self._lessons.of(part))

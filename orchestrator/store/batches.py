@@ -123,6 +123,15 @@ def usage_of_model(tx: Connection, model: str) -> Usage:
     return Usage(**{name: int(used) for name, used in fields_of(row, USAGE_COLUMNS).items()})
 
 
+def answers_counted(tx: Connection, model: str, set_id: SetId | None) -> int:
+    """Return how many answers of a model were counted, of one set or of all."""
+    query = select(func.coalesce(func.sum(batches.c.answered), 0))
+    query = query.where(batches.c.model == model, batches.c.state == "collected")
+    if set_id is not None:
+        query = query.where(batches.c.set_id == set_id)
+    return int(tx.execute(query).scalar_one())
+
+
 def usage_of_set(tx: Connection, set_id: SetId) -> list[Spent]:
     """Return what a set used by model and generation."""
     sums = [func.sum(batches.c[name]).label(name) for name in USAGE_COLUMNS]

@@ -1,6 +1,7 @@
 """Money: caps that hold across restarts, and what was used and paid, summed."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,18 @@ SLOW = replace(QUICK, running_seconds=(5 * HOUR, 5 * HOUR))
 ONE_JOB = "[limits]\nmax_active_jobs = 1\n"
 PRICE = '[pricing."gemini-2.5-flash"]\ninput = "1000"\noutput = "1000"\nas_of = "2026-01"\n'
 ONE = {"max_requests_per_batch": 1}
+
+
+@dataclass(frozen=True)
+class Pictures(Drop):
+    """Requests of few bytes and many tokens: ten pictures each, named by their addresses."""
+
+    def _line(self, number: int) -> dict[str, Any]:
+        line = super()._line(number)
+        for n in range(10):
+            file = {"fileUri": f"https://pictures.example/{n}.jpg", "mimeType": "image/jpeg"}
+            line["request"]["contents"][0]["parts"].append({"fileData": file})
+        return line
 
 
 def test_the_cap_of_a_set_holds_across_restarts():
@@ -281,3 +294,17 @@ def test_answers_of_a_model_teach_what_its_next_set_will_cost():
         assert abs(learned / paid - 1) < 0.25
 
     live(scenario, config=PRICE.replace('input = "1000"', 'input = "0"'))
+
+
+def test_a_cap_holds_for_prompts_that_were_guessed_too_short():
+    """What the first batch tells of prompts, too, is what all others of the set are judged by."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Pictures("pictures", 20, options=ONE))
+        set_id = await town.set_of("pictures")
+        await held_by(town, set_id, "max_cost_per_set")
+        await town.pass_time(12 * HOUR)
+        assert 1 < len(town.jobs) < 10
+        assert await town.spent() <= 20_000_000
+
+    live(scenario, provider=SLOW, config=f'[money]\nmax_cost_per_set = "20"\n{PRICE}')
