@@ -29,7 +29,7 @@ from tests.simulation.world import live_through
 
 DAY = 86_400.0
 OURS = "/orchestrator/"
-PLUMBING = ("atomic.py", "surroundings.py", "calls.py", "pool.py")
+PLUMBING = ("atomic.py", "flush.py", "surroundings.py", "calls.py", "pool.py")
 TRIED_EACH = 3  # syncs of one place
 COMMITS = 3  # cuts behind so many of the ledger's next commits
 NEAR = (1, 3, 5, 9, 15, 25)  # and so many moments behind the sync

@@ -102,7 +102,7 @@ def foul(seed: int) -> Weather:
     people = Random(f"people {seed}")
     drops = _peopled(people, _drops(chance))
     return Weather(
-        drops=drops,
+        drops=(*drops, *_crowd(seed)),
         orders=_orders(people, drops),
         taken=tuple(d.name for d in drops if people.random() < (0.4 if d.like else 0.04)),
         settings=settings,
@@ -142,6 +142,12 @@ def _peopled(people: Random, drops: tuple[Drop, ...]) -> tuple[Drop, ...]:
     if people.random() < 0.06:
         drops += (SPOILED,)
     return drops
+
+
+def _crowd(seed: int) -> tuple[Drop, ...]:
+    """Draw so many small files that they are taken together: in a few worlds."""
+    many = Random(f"crowd {seed}").random() < 0.04
+    return tuple(Drop(f"small{n}", 1) for n in range(9)) if many else ()
 
 
 def _orders(people: Random, drops: tuple[Drop, ...]) -> tuple[Order, ...]:
