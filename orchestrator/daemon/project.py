@@ -219,7 +219,8 @@ class OneProject:
         log.warning("limit.halved", project=self.name, model=model, tokens=limit)
 
     async def recover(self) -> None:
-        """Raise learned limits a little: called every `RECOVER_EVERY`."""
+        """Raise learned limits a little, end a block that is over: called every `RECOVER_EVERY`."""
+        await self._gate.forget()
         now = self.clock.now()
         for model, learned in list(self._learned.items()):
             ceiling = self.policies.limits.tokens_max(model) or NO_CEILING

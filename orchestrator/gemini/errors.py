@@ -169,17 +169,21 @@ def _blocked(status: int, error: RpcError, *, names_file: bool) -> Blocked | Non
     about_key = bool(error.reasons & KEY_REASONS or ABOUT_THE_KEY.search(error.message))
     match status:
         case 400 if error.reasons & KEY_REASONS or error.message.startswith("API key "):
-            return Blocked(_said("the API key is refused", error), NEW_KEY)
+            return _refused_key(error)
         case 400 if error.status == "FAILED_PRECONDITION" and NOT_HERE.search(error.message):
             return Blocked(_said("the service is not offered here", error), MOVE_PROJECT)
         case 401:
-            return Blocked(_said("the API key is refused", error), NEW_KEY)
+            return _refused_key(error)
         case 402:
             return Blocked(_said("the prepaid credit is used up", error), ADD_CREDIT)
         case 403 if about_key or not names_file:
             return Blocked(_said("the API key may not do this", error), ALLOW_KEY)
         case _:
             return None
+
+
+def _refused_key(error: RpcError) -> Blocked:
+    return Blocked(_said("the API key is refused", error), NEW_KEY, about_key=True)
 
 
 def _about_a_file(error: RpcError) -> bool:

@@ -114,9 +114,10 @@ class Transport:
         """Return the present key. Raises Blocked when there is none that could be sent."""
         key = self.account_key()
         if not key:
-            raise Blocked("there is no API key", NEW_KEY)
+            raise Blocked("there is no API key", NEW_KEY, about_key=True)
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise Blocked("the API key has characters that cannot be sent", NEW_KEY)
+            why = "the API key has characters that cannot be sent"
+            raise Blocked(why, NEW_KEY, about_key=True)
         return key
 
     async def call(self, request: Request) -> Answer | Failure:

@@ -37,10 +37,14 @@ class Unavailable(Trouble):
 
 
 class Blocked(Unavailable):
-    """Certainly not done, and nothing will be for this project until `remedy` was followed."""
+    """Certainly not done, and nothing will be for this project until `remedy` was followed.
 
-    def __init__(self, why: str, remedy: str) -> None:
+    `about_key` is True if no call at all is served with this key: one that is proves it mended.
+    """
+
+    def __init__(self, why: str, remedy: str, *, about_key: bool = False) -> None:
         super().__init__(f"{why}; {remedy}")
+        self.about_key = about_key
         self.why = why
         self.remedy = remedy
 

@@ -67,7 +67,9 @@ class Cancel:
             await self.jobs.cancel(row.job)
         except Blocked as error:
             await self.project.block(error, "cancel")
+            return
         except Unavailable:
             return
         self.asked[row.job] = now
+        await self.project.accepted("cancel")
         self.project.look_at(now + timedelta(seconds=5).total_seconds())

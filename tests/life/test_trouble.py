@@ -97,6 +97,47 @@ def test_a_revoked_key_blocks_until_it_is_restored(status: int):
     live(scenario, provider=EmulatorSettings(unknowns=unknowns))
 
 
+def test_credit_that_is_added_when_nothing_is_left_to_be_paid_ends_the_block():
+    """The only set is cancelled meanwhile: nothing would be refused any more, nothing is said."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("poor", 2))
+        set_id = await town.set_of("poor")
+        while not await town.read(projects.all_blocks):
+            await town.pass_time(60)
+        await town.control.cancel(set_id)
+        town.emulator.faults.clear()
+        await town.pass_time(HOUR)
+        assert await town.read(projects.all_blocks) == {}
+
+    live(scenario, faults=(Fault(do="no_credit"),))
+
+
+def test_a_key_that_was_refused_at_a_cancel_and_serves_again_ends_the_block():
+    """The list is served, which takes a working key; the cancel is asked again soon."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("one", 2))
+        set_id = await town.set_of("one")
+        await town.until(lambda: len(town.jobs) == 1)
+        await town.pass_time(100)
+        await town.control.cancel(set_id)
+        await town.until(lambda: town.calls("batches.cancel") == 1, within=600, step=5)
+        await town.pass_time(300)
+        assert town.calls("batches.cancel") == 2
+        assert not town.jobs[0].is_active
+        assert await town.read(projects.all_blocks) == {}
+
+    refused = Fault(
+        do="answer",
+        on="batches.cancel",
+        status=401,
+        body='{"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "bad key"}}',
+        times=1,
+    )
+    live(scenario, faults=(refused, Fault(do="stuck", batch="*")))
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured(status: int):
     """A header that says when to come again is obeyed as the details of an error are."""
