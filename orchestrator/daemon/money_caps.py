@@ -1,7 +1,8 @@
 """The caps on cost that hold batches back, judged by what is spent and what is in flight.
 
 A batch that what was spent leaves no room for holds its set. One that only the estimates of what
-is in flight stand against waits until those have told what they cost.
+is in flight stand against waits until those have told what they cost; what may never tell counts
+as spent, and nobody waits for it.
 """
 
 import math
@@ -24,6 +25,7 @@ from orchestrator.store import (
     request_sets,
 )
 from orchestrator.store.database import Tx
+from orchestrator.store.questions import Flying
 from orchestrator.store.request_sets import StoredSet
 
 
@@ -52,10 +54,16 @@ def _unmeasured(tx: Tx, purse: Purse, capped: Sequence[Part]) -> frozenset[Idemp
     risky = [part for part in capped if part.kind == "generate" and part.model in purse.prices]
     if not risky:
         return frozenset()
-    busy = {part.model for part in questions.in_flight(tx, None)}
+    flying = questions.in_flight(tx, None)
+    busy = {one.part.model for one in flying if not _is_stuck(one)}
     models = busy & {part.model for part in risky}
     unknown = {name for name in models if not batch_rows.usage_of_model(tx, name).prompt}
     return frozenset(part.token for part in risky if part.model in unknown)
+
+
+def _is_stuck(flying: Flying) -> bool:
+    """Tell whether a batch teaches nothing before the operator has spoken."""
+    return flying.in_doubt or caps.is_stuck(flying.held)
 
 
 class _Books:
@@ -68,7 +76,7 @@ class _Books:
         self._estimates: Estimates | None = None
         self._sets: dict[SetId, StoredSet] = {}
         self._caps: dict[SetId, tuple[Cap | None, int | None]] = {}
-        self._sums: dict[SetId | None, tuple[int, int]] = {}
+        self._sums: dict[SetId | None, Judged] = {}
 
     def judge(self, part: Part) -> Hold | Wait | None:
         """Tell what stands against a batch: a cap, what is in flight, or nothing."""
@@ -80,10 +88,10 @@ class _Books:
             return caps.unpriced(part.model)
         verdicts: list[Hold | Wait | None] = []
         if own is not None:
-            judged = Judged(*self._sums_of(part.request_set), estimate)
+            judged = replace(self._sums_of(part.request_set), estimate=estimate)
             verdicts.append(caps.against_set(judged, own))
         if day is not None:
-            judged = Judged(*self._sums_of(None), estimate)
+            judged = replace(self._sums_of(None), estimate=estimate)
             verdicts.append(caps.against_day(judged, day, self._now))
         holds = (verdict for verdict in verdicts if isinstance(verdict, Hold))
         waits = (verdict for verdict in verdicts if isinstance(verdict, Wait))
@@ -107,7 +115,7 @@ class _Books:
             self._sets[set_id] = stored
         return self._sets[set_id]
 
-    def _sums_of(self, set_id: SetId | None) -> tuple[int, int]:
+    def _sums_of(self, set_id: SetId | None) -> Judged:
         """Return what a set (None: this day, all sets) has cost, and what is in flight of it.
 
         Answers that came before their model had a price cost what they would cost now.
@@ -121,9 +129,14 @@ class _Books:
                 spent = projects.spend_of_set(tx, set_id)
                 late = batch_rows.unpriced_of_set(tx, set_id)
             spent += sum(purse.cost(one.model, one.usage) or 0 for one in late)
-            flying = questions.in_flight(tx, set_id)
-            about = sum((self._estimate(one) or 0) * self._lessons.margin(one) for one in flying)
-            self._sums[set_id] = spent, math.ceil(about)
+            about, stuck = 0.0, 0
+            for flying in questions.in_flight(tx, set_id):
+                estimate = self._estimate(flying.part) or 0
+                if _is_stuck(flying):
+                    stuck += estimate
+                else:
+                    about += estimate * self._lessons.margin(flying.part)
+            self._sums[set_id] = Judged(spent, math.ceil(about), None, stuck)
         return self._sums[set_id]
 
     def _estimate(self, part: Part) -> int | None:

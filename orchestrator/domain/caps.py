@@ -13,6 +13,10 @@ from enum import StrEnum
 
 from orchestrator.domain.request_sets import Flags, is_held_by
 
+STUCK = "may be owed for jobs that wait for your word (see `orchestrator status`)"
+# Holds that leave alone what is at the provider: its answers come, and tell their cost.
+GO_ON = frozenset({"refused", "source_changed", "max_cost", "max_cost_per_set", "max_cost_per_day"})
+
 
 class HeldBy(StrEnum):
     """Which cap holds a set: the word that the reason of its hold begins with."""
@@ -45,16 +49,21 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a batch would add (None without a price) to what is spent and what is in flight."""
+    """What a batch would add (None without a price) to what is spent and what is in flight.
+
+    `stuck` is about what those jobs may cost of which nothing will be told before the operator
+    has spoken.
+    """
 
     spent: int
     in_flight: int
     estimate: int | None
+    stuck: int = 0
 
     @property
     def certain(self) -> int:
-        """What it would come to if all that is in flight cost nothing."""
-        return self.spent + (self.estimate or 0)
+        """What it would come to if all that is in flight and not stuck cost nothing."""
+        return self.spent + self.stuck + (self.estimate or 0)
 
     @property
     def probable(self) -> int:
@@ -65,6 +74,11 @@ class Judged:
 def held_by(flags: Flags) -> HeldBy | None:
     """Tell which cap holds a set, None where none does."""
     return next((cap for cap in HeldBy if is_held_by(flags, cap)), None)
+
+
+def is_stuck(held: str | None) -> bool:
+    """Tell whether the jobs of a set that this holds may never tell what they cost."""
+    return held is not None and held.partition(":")[0] not in GO_ON
 
 
 def cap_of_set(flags: Flags, options: int | None, settings: int | None) -> Cap | None:
@@ -140,11 +154,12 @@ def against_set(judged: Judged, cap: Cap) -> Hold | Wait | None:
 def against_day(judged: Judged, limit: int, now: datetime) -> Hold | Wait | None:
     """Hold a set until the next day: all sets together would cost more than this one's cap.
 
-    A batch that is above the cap of any day fits on no other either: that hold does not end.
+    A batch that is above the cap of any day (beside what is stuck) fits on no other either: that
+    hold does not end.
     """
     if judged.certain <= limit:
         return Wait() if judged.probable > limit else None
-    until = None if (judged.estimate or 0) > limit else next_day(now)
+    until = None if judged.certain - judged.spent > limit else next_day(now)
     why = f"{HeldBy.DAY}: {usd(judged.spent)} spent today, {_next(judged)}, "
     why += f"the cap is {usd(limit)}; "
     why += "no day has room for it: " if until is None else f"it goes on at {moment(until)}, "
@@ -177,4 +192,5 @@ def usd(micros: int) -> str:
 def _next(judged: Judged) -> str:
     if judged.estimate is None:
         return "what this batch adds is not known"
-    return f"this batch about {usd(judged.estimate)}"
+    stuck = "" if judged.stuck == 0 else f"about {usd(judged.stuck)} {STUCK}, "
+    return f"{stuck}this batch about {usd(judged.estimate)}"

@@ -190,13 +190,29 @@ def finished_folders(tx: Tx, before: datetime) -> list[FinishedFolder]:
     return [FinishedFolder(SetId(name), folder_, at) for name, folder_, at in rows]
 
 
-def in_flight(tx: Tx, set_id: SetId | None) -> list[Part]:
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """A batch that may be paid for and is not yet counted; `held` is what holds its set.
+
+    `in_doubt`: the operator has to say whether its job exists.
+    """
+
+    part: Part
+    held: str | None
+    in_doubt: bool
+
+
+def in_flight(tx: Tx, set_id: SetId | None) -> list[Flying]:
     """Return the batches that may be paid for and are not yet counted, of one set or of all."""
     states = ("submitting", "submitted", "ended")
-    query = select(batches).where(batches.c.state.in_(states))
+    query = select(batches, sets.c.held.label("set_held")).join(sets, sets.c.id == batches.c.set_id)
+    query = query.where(batches.c.state.in_(states))
     if set_id is not None:
         query = query.where(batches.c.set_id == set_id)
-    return [batch_value(row).part for row in tx.execute(query).mappings()]
+    return [
+        Flying(batch_value(row).part, row["set_held"], row["doubt"] == "held")
+        for row in tx.execute(query).mappings()
+    ]
 
 
 def first_unsent(tx: Tx, set_id: SetId) -> Part | None:

@@ -111,10 +111,27 @@ def test_a_batch_of_unknown_cost_counts_as_nothing():
     assert isinstance(caps.against_set(Judged(500_001, 0, None), CAP), Hold)
 
 
-@given(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
-def test_only_what_is_spent_holds(spent, in_flight, estimate, limit):
+def test_holds_by_caps_leave_alone_what_is_in_flight():
+    """Nobody has to speak before its answers come; of a vanished job none will."""
+    assert not any(caps.is_stuck(laid(cap).held) for cap in HeldBy)
+    assert not caps.is_stuck(None)
+    assert caps.is_stuck("vanished: the service no longer knows it")
+
+
+def test_what_is_stuck_is_told():
+    """A batch that has no room beside it on any day is held without an end, and hears of it."""
+    hold = caps.against_day(Judged(100_000, 0, 300_000, 200_000), 400_000, NOW)
+
+    assert isinstance(hold, Hold)
+    assert hold.until is None
+    assert "about $0.20 may be owed for jobs that wait for your word" in hold.why
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+def test_only_what_is_spent_or_stuck_holds(paid, stuck, in_flight, estimate, limit):
     """What is in flight lets a batch wait; nothing is sent that would probably break the cap."""
-    judged = Judged(spent, in_flight, estimate)
+    judged = Judged(paid, in_flight, estimate, stuck)
+    spent = paid + stuck
 
     for verdict in (
         caps.against_set(judged, Cap(limit, "it")),

@@ -308,3 +308,54 @@ def test_a_cap_holds_for_prompts_that_were_guessed_too_short():
         assert await town.spent() <= 20_000_000
 
     live(scenario, provider=SLOW, config=f'[money]\nmax_cost_per_set = "20"\n{PRICE}')
+
+
+@pytest.mark.parametrize("first", ["unmeasured", "measured"])
+def test_a_vanished_job_keeps_no_other_set_waiting(first: str):
+    """What a held set has in flight teaches nothing any more: nobody waits for it."""
+
+    async def scenario(town: Town) -> None:
+        if first == "measured":
+            town.drop(Drop("teacher", 2))
+            await town.until_delivered("teacher")
+        town.emulator.faults.add([Fault(do="vanish", nth=1, seconds=20)])
+        before = len(town.jobs)
+        town.drop(Drop("lost", 2))
+        await town.until(lambda: len(town.jobs) > before)
+        town.drop(Drop("other", 2))
+        await town.until_delivered("other", within=12 * HOUR)
+
+    live(scenario, config=f'[money]\nmax_cost_per_day = "50"\n{PRICE}')
+
+
+def test_a_batch_in_doubt_for_the_operator_keeps_no_other_set_waiting():
+    """It tells no cost before the operator has spoken."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("lost", 2))
+        set_id = await town.set_of("lost")
+        while not [row for row in await town.read(batch_rows.live) if row.state == "submitting"]:
+            await town.pass_time(5)
+        town.drop(Drop("other", 2))
+        await town.until_delivered("other", within=12 * HOUR)
+        assert (await town.stored(set_id)).value.state == "running"
+
+    lost = Fault(do="lose_request", on="batches.create", times=1)
+    hold = '[submission]\nin_doubt = "hold"\n'
+    live(scenario, faults=(lost,), config=f'{hold}[money]\nmax_cost_per_day = "50"\n{PRICE}')
+
+
+def test_what_a_vanished_job_may_cost_counts_towards_the_day():
+    """What does not fit beside it is held, with the reason; it does not wait in silence."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("lost", 8))
+        await town.until(lambda: len(town.jobs) > 0)
+        town.drop(Drop("other", 8))
+        set_id = await town.set_of("other")
+        said = await held_by(town, set_id, "max_cost_per_day")
+        assert "jobs that wait for your word" in said
+        assert len(town.jobs) == 1
+
+    cap = '[money]\nmax_cost_per_day = "0.6"\n'
+    live(scenario, faults=(Fault(do="vanish", nth=1, seconds=20),), config=f"{cap}{PRICE}")

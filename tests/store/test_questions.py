@@ -54,8 +54,9 @@ async def test_live_batches_and_jobs_of_a_set(ledger: InlineDatabase) -> None:
     await ledger.transact(jobs.record, NOW, snapshot("batches/stray", "other"), "stray")
 
     assert await ledger.read(questions.jobs_of_set, INFO.id) == {JOB, "batches/twin"}
-    assert await ledger.read(questions.in_flight, INFO.id) == [planned(1).part]
-    assert await ledger.read(questions.in_flight, None) == [planned(1).part]
+    flying = [questions.Flying(planned(1).part, held=None, in_doubt=False)]
+    assert await ledger.read(questions.in_flight, INFO.id) == flying
+    assert await ledger.read(questions.in_flight, None) == flying
     assert await ledger.read(questions.in_flight, SetId("none")) == []
 
 
