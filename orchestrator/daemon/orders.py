@@ -12,10 +12,12 @@ from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.ports import Trouble
 from orchestrator.stages.control import Control, NotPossible
 from orchestrator.status.control import Absence, Adoption, Impossible, Order, Resumption, Verb
+from orchestrator.store.errors import StaleTransition
 
 log = structlog.get_logger()
 MICROS = 1_000_000
 PATIENCE = timedelta(seconds=10)
+TRIES = 5
 
 
 class Orders:
@@ -51,7 +53,7 @@ class Orders:
         control = await self._present()
         try:
             with self._busy():
-                return await _carry_out(control, verb, target, order)
+                return await _carry_out_as_it_is_now(control, verb, target, order)
         except NotPossible as error:
             raise Impossible(error.why, error.remedy) from error
         except Trouble as error:
@@ -77,6 +79,14 @@ class Orders:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+
+async def _carry_out_as_it_is_now(control: Control, verb: Verb, target: SetId, order: Order) -> str:
+    """Judge an order anew when the set has changed between the look at it and the deed."""
+    for _ in range(TRIES):
+        with suppress(StaleTransition):
+            return await _carry_out(control, verb, target, order)
+    raise Impossible(f"{target} changes just now", "try again in a moment")
 
 
 async def _carry_out(control: Control, verb: Verb, target: SetId, order: Order) -> str:

@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
-from orchestrator.daemon.orders import Orders
+import pytest
+
+from orchestrator.daemon.orders import TRIES, Orders
 from orchestrator.domain.ids import SetId
-from orchestrator.status.control import Order, Verb
+from orchestrator.status.control import Impossible, Order, Verb
+from orchestrator.store.errors import StaleTransition
 
 SET = SetId("aaaaaaaaaa")
 
@@ -63,3 +66,38 @@ async def test_a_shift_ends_after_the_orders_under_way():
     assert not early
     assert ended.is_set()
     assert told.result() == "paused by the first"
+
+
+class Overtaken:
+    """A shift's verbs whose set is changed by somebody else so many times meanwhile."""
+
+    def __init__(self, times):
+        self.times = times
+
+    async def pause(self, _target):
+        """Pause, unless the set was changed since it was read."""
+        self.times -= 1
+        if self.times >= 0:
+            raise StaleTransition("the flags are no longer what they were")
+        return "paused"
+
+
+async def test_an_order_that_is_overtaken_is_judged_anew():
+    """A hold, or another order, between the look at a set and the deed is no error."""
+    orders = Orders()
+    verbs: Any = Overtaken(TRIES - 1)
+
+    async with orders.given_to(verbs):
+        said = await orders.act(Verb.PAUSE, SET, Order())
+
+    assert said == "paused"
+
+
+async def test_an_order_that_is_overtaken_again_and_again_says_what_to_do():
+    """It is an answer with a remedy, not an error of the daemon's."""
+    orders = Orders()
+    verbs: Any = Overtaken(TRIES)
+
+    async with orders.given_to(verbs):
+        with pytest.raises(Impossible, match="try again"):
+            await orders.act(Verb.PAUSE, SET, Order())
