@@ -154,7 +154,8 @@ def retry(wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int
     """Send again what failed in delivered sets, and what was not answered in cancelled ones.
 
     Of a set that is held because the service lost its jobs, send again what those owe. What was
-    answered is kept, and not paid twice.
+    answered is kept, and not paid twice. What held a set is judged anew; only a cap on cost goes on
+    to hold it until `orchestrator resume`.
     """
     return _order("retry", config, wanted, as_json=as_json)
 

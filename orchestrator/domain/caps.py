@@ -121,6 +121,18 @@ def resumed(flags: Flags, now: datetime, cap: int | None) -> Flags:
     return after if cap is None else replace(after, cap_lifted=False, cap_micros=cap)
 
 
+def retried(flags: Flags, now: datetime) -> Flags:
+    """Withdraw what ended the set, and what held it but a cap: the rest is judged anew.
+
+    A cap is not lifted by sending again: that takes the word of whoever pays (`resume`).
+    """
+    after = replace(flags, cancel_asked=False, paused=False)
+    is_over = flags.held_until is not None and flags.held_until <= now
+    if held_by(flags) is not None and not is_over:
+        return after
+    return replace(after, held=None, held_until=None)
+
+
 def allowances(before: Flags, after: Flags) -> Sequence[str]:
     """Say what an order to resume has lifted."""
     lifted: list[str] = []

@@ -107,7 +107,7 @@ class Control:
             case _ if sets.is_held_by(stored.flags, "vanished"):
                 return await self._give_up_vanished(stored)
             case Running() if await self.journal.read(questions.was_reopened, target):
-                return "what failed is being sent again already"
+                return f"what failed is being sent again already{_still_held(stored.flags)}"
             case Running() if await self._has_given_up(target):
                 return "its vanished jobs were given up already: what they owe is sent again"
             case _:
@@ -219,14 +219,15 @@ class Control:
         outbox = await self.journal.read(questions.next_outbox, info.outbox)
         bound = from_text(info.options).batch_bytes_max or self.project.limits().file_max_bytes
         now = self.clock.now()
-        after = replace(stored.flags, cancel_asked=False, paused=False)
+        after = caps.retried(stored.flags, now)
 
         def withdraw(tx: Tx) -> None:
-            if after != stored.flags:  # else it would be cancelled again
+            if after != stored.flags:  # else it would be cancelled again, or stay held
                 set_rows.flag(tx, now, info.id, stored.flags, after, "retry asked")
 
         await self.journal.record(sets.reopen(over, outbox, bound), also=withdraw)
-        return f"{_many(count, 'request')} sent again; the results will be in outbox/{outbox}"
+        said = f"{_many(count, 'request')} sent again; the results will be in outbox/{outbox}"
+        return f"{said}{_still_held(after)}"
 
     async def _give_up_vanished(self, stored: StoredSet) -> str:
         given_up = await self._let_go(stored.value.info)
@@ -271,6 +272,10 @@ def being_cancelled(target: SetId) -> NotPossible:
 
 def _many(count: int, noun: str) -> str:
     return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
+def _still_held(flags: Flags) -> str:
+    return "" if flags.held is None else f"; but it is held: {flags.held}"
 
 
 def _is_stopped(flags: Flags) -> bool:

@@ -76,6 +76,17 @@ def test_a_day_that_was_held_before_times_were_kept_ends_at_midnight():
     assert caps.resumed(flags, NOW, None).day_lifted_until == MIDNIGHT
 
 
+@pytest.mark.parametrize("held", [None, "crashed: plan failed", "vanished: max_cost: x"])
+def test_sending_again_ends_every_hold_but_those_by_caps(held):
+    """What holds a set is judged anew; a cap is lifted by `resume` alone, a day by its end."""
+    day = replace(laid(HeldBy.DAY), cancel_asked=True)
+
+    assert caps.retried(Flags(cancel_asked=True, paused=True, held=held), NOW) == Flags()
+    assert caps.retried(day, NOW) == laid(HeldBy.DAY)
+    assert caps.retried(day, MIDNIGHT) == Flags()
+    assert caps.retried(laid(HeldBy.SET), MIDNIGHT) == laid(HeldBy.SET)
+
+
 def test_a_batch_that_no_day_has_room_for_waits_for_the_operator():
     """Alone above the cap it would be held again each day: its hold has no end, and says so."""
     fits = caps.against_day(JUDGED, 500_000, NOW)

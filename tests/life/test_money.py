@@ -254,6 +254,28 @@ def test_resume_gives_a_new_cap():
     live(scenario, config=f'[money]\nmax_cost_per_set = "0.9"\n{PRICE}')
 
 
+def test_a_set_that_a_cap_held_goes_on_held_when_it_is_retried():
+    """The answer says what holds it and what to do, and doing so is enough."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("dear", 12, options=ONE))
+        set_id = await town.set_of("dear")
+        await held_by(town, set_id, "max_cost_per_set")
+        await town.control.cancel(set_id)
+        await town.until_delivered("dear")
+        said = await town.control.retry(set_id)
+        assert "but it is held: max_cost_per_set: " in said
+        assert "`orchestrator resume`" in said
+        jobs = len(town.jobs)
+        await town.pass_time(2 * HOUR)
+        assert len(town.jobs) == jobs
+        await town.control.resume(set_id)
+        await town.until_delivered("dear-2")
+
+    retention = "[retention]\nwork_days = 7\n"
+    live(scenario, config=f'[money]\nmax_cost_per_set = "0.20"\n{retention}{PRICE}')
+
+
 def test_usage_is_summed_by_model_and_generation():
     """The summary has the tokens of each generation and what they cost by the settings' prices."""
 

@@ -108,9 +108,14 @@ def rejected(tx: Tx, info: SetInfo) -> None:
     apply(tx, NOW, sets.reject(Received(info), "empty", NOW))
 
 
-def cancelled(tx: Tx, info: SetInfo) -> None:
-    receive(tx, info)
-    apply(tx, NOW, sets.cancel(Received(info), TOTALS, "5" * 64, NOW))
+def cancelled(held: str | None) -> Callable[[Tx, SetInfo], None]:
+    def lay(tx: Tx, info: SetInfo) -> None:
+        receive(tx, info)
+        if held is not None:
+            set_rows.flag(tx, NOW, info.id, Flags(), Flags(cancel_asked=True, held=held), "laid")
+        apply(tx, NOW, sets.cancel(Received(info), TOTALS, "5" * 64, NOW))
+
+    return lay
 
 
 STATES = {
@@ -127,11 +132,19 @@ STATES = {
     "delivered": delivered,
     "reopened": reopened,
     "rejected": rejected,
-    "cancelled": cancelled,
+    "cancelled": cancelled(None),
+    "cancelled after a crash": cancelled("crashed: plan failed 3 times"),
+    "cancelled over its cap": cancelled("max_cost_per_set: $5.00 spent; `orchestrator resume`"),
 }
-OPEN = frozenset(STATES) - {"cancelling", "delivered", "rejected", "cancelled"}
+WAS_CANCELLED = tuple(name for name in STATES if name.startswith("cancelled"))
+OPEN = frozenset(STATES) - {"cancelling", "delivered", "rejected", *WAS_CANCELLED}
 STOPPED = ("paused", "crashed", "over its cap", "over the day's", "without a price")
-FINISHED = {name: f"no: is {name}; {OVER}" for name in ("delivered", "rejected", "cancelled")}
+FINISHED = {
+    "delivered": f"no: is delivered; {OVER}",
+    "rejected": f"no: is rejected; {OVER}",
+    **dict.fromkeys(WAS_CANCELLED, f"no: is cancelled; {OVER}"),
+}
+STILL_HELD = "but it is held: max_cost_per_set: $5.00 spent; `orchestrator resume`"
 
 # What the first order says, and what the same order says at once after it; `no:` is refused.
 SAID: dict[str, dict[str, tuple[str, str] | str]] = {
@@ -139,7 +152,7 @@ SAID: dict[str, dict[str, tuple[str, str] | str]] = {
         **dict.fromkeys(OPEN, ("cancelling: its jobs", "is being cancelled already")),
         "cancelling": "is being cancelled already",
         **FINISHED,
-        "cancelled": "is cancelled already",
+        **dict.fromkeys(WAS_CANCELLED, "is cancelled already"),
     },
     "pause": {
         **dict.fromkeys(OPEN, ("paused: nothing new is started", "is paused already")),
@@ -166,7 +179,10 @@ SAID: dict[str, dict[str, tuple[str, str] | str]] = {
         "delivered": ("3 requests are sent again", "is being sent again already"),
         "reopened": "is being sent again already",
         "rejected": "no: is rejected; nothing of it was sent; correct it and drop it again",
-        "cancelled": ("3 requests are sent again", "is being sent again already"),
+        **dict.fromkeys(
+            WAS_CANCELLED, ("3 requests are sent again", "is being sent again already")
+        ),
+        "cancelled over its cap": (STILL_HELD, STILL_HELD),
     },
     "delete_remote": {
         **dict.fromkeys((*OPEN, "cancelling"), "no: is not finished; cancel it first, or wait"),
