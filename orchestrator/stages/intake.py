@@ -189,9 +189,11 @@ class Intake:
             named = [(drop, one) for drop, one in zip(drops, names, strict=True) if one is not None]
             await self.work.name_runs([(drop.claim, one.run, one.copy) for drop, one in named])
             now = self.clock.now()
-            await self.journal.accept([Received(info_of(drop, one, now)) for drop, one in named])
-        accepted = {drop.claim.folder for drop, _ in named}
-        return [claim for claim in claims if claim.folder not in accepted]
+            accepted = [Received(info_of(drop, one, now)) for drop, one in named]
+            if accepted:
+                await self.journal.accept(accepted)
+        over = {drop.claim.folder for drop, _ in named}
+        return [claim for claim in claims if claim.folder not in over]
 
     async def _carried(self, claim: Claim) -> bool:
         """Carry a claim; tells whether it has come to its end, False if it has to come again."""
