@@ -19,6 +19,7 @@ from orchestrator.ports import Blocked, InDoubt, Refused, Trouble, Unavailable
 RETRY_AFTER_MAX = timedelta(days=1)
 NAMED_LINE = re.compile(r"\bError on line (\d{1,12})\b", re.IGNORECASE)
 ABOUT_A_FILE = re.compile(r"\bfiles?\b", re.IGNORECASE)
+ABOUT_A_MODEL = re.compile(r"\bmodels?\b", re.IGNORECASE)
 ABOUT_THE_KEY = re.compile(
     r"api[ _]key|unregistered callers|has not been used in project|is disabled|suspended|billing",
     re.IGNORECASE,
@@ -93,7 +94,9 @@ def create_trouble(outcome: Answer | Failure) -> Trouble:
         case 400 if error.status == "FAILED_PRECONDITION" and _about_a_file(error):
             return Unavailable(_words("create", outcome, error), retry_after(outcome, error))
         case 400 | 403 | 404 | 413:
-            return Refused(outcome.status, error.status, error.message, _line(error.message))
+            code, line = outcome.status, _line(error.message)
+            no_file = _says_no_input(code, error)
+            return Refused(code, error.status, error.message, line, no_file=no_file)
         case 429:
             return _overloaded("create", outcome, error)
         case _:
@@ -188,6 +191,13 @@ def _refused_key(error: RpcError) -> Blocked:
 
 def _about_a_file(error: RpcError) -> bool:
     return ABOUT_A_FILE.search(error.message) is not None
+
+
+def _says_no_input(status: int, error: RpcError) -> bool:
+    """A 403 that is not about the key is about the file; a 404 is about the model as a rule."""
+    if status == 404 and _about_a_file(error):
+        return not (ABOUT_A_MODEL.search(error.message) or NAMED_LINE.search(error.message))
+    return status == 403
 
 
 def _overloaded(call: str, answer: Answer, error: RpcError | None) -> Unavailable:

@@ -11,15 +11,24 @@ class Refused(Trouble):
     """Certainly not done, and never will be as it stands.
 
     `code` is the HTTP status, `message` the service's own words, `line` the 1-based line of
-    the input that it named, if any.
+    the input that it named, if any. `no_file` is True if the input file is said to be gone.
     """
 
-    def __init__(self, code: int, status: str, message: str, line: int | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        status: str,
+        message: str,
+        line: int | None = None,
+        *,
+        no_file: bool = False,
+    ) -> None:
         super().__init__(f"{code} {status}: {message}")
         self.code = code
         self.status = status
         self.message = message
         self.line = line
+        self.no_file = no_file
 
 
 class Unavailable(Trouble):

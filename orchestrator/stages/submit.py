@@ -240,7 +240,7 @@ class Submit:
 
     async def _refused(self, batch: Submitting, folder: str, error: Refused) -> None:
         part, why = batch.part, str(error)
-        if error.code == 403 and isinstance(batch.origin, Uploaded):
+        if error.no_file and isinstance(batch.origin, Uploaded):
             back = machine.withdraw(batch, self.clock.now(), why)
             assert isinstance(back.after, Uploaded), "a file batch goes back to its file"
             await self._upload_again(back.after, why, back)

@@ -261,10 +261,10 @@ async def test_whatever_is_unclear_is_in_doubt(ledger: InlineDatabase) -> None:
 
 
 async def test_a_refused_file_is_uploaded_again_and_at_last_held(ledger: InlineDatabase) -> None:
-    """403 may be the file's: another name is tried, and after eight the set waits."""
+    """It may be gone: it is sent under another name, and after eight the set waits."""
     here, item = await ready(ledger, "file")
     assert isinstance(item, Uploaded)
-    here.provider.created = Refused(403, "PERMISSION_DENIED", "not yours")
+    here.provider.created = Refused(403, "PERMISSION_DENIED", "not yours", no_file=True)
     for upload in range(1, stage.UPLOADS_REFUSED_MAX + 1):
         held = len(here.account.held)
         await here.submit().do(item)
