@@ -251,8 +251,15 @@ class Submit:
             await self.work.settle_all(folder, NOT_FOUND, "NOT_FOUND", error.message)
         elif not await self._settle_culprit(part, folder, error):
             reason = LapseReason.INVALID
-        await self.journal.record(machine.refuse(batch, self.clock.now(), why, reason))
-        await self._mind_the_refusals(part, error)
+        refused = 0
+
+        def count(tx: Tx) -> None:  # here, so that each number is seen once
+            nonlocal refused
+            refused = questions.refusals(tx, part.request_set)
+
+        refusal = machine.refuse(batch, self.clock.now(), why, reason)
+        await self.journal.record(refusal, also=count)
+        await self._mind_the_refusals(part, refused, error)
 
     async def _upload_again(self, item: Uploaded, why: str, *before: BatchEdge) -> None:
         """Let a file be sent again, under the next name and less and less often; then hold."""
@@ -262,9 +269,8 @@ class Submit:
         if count % UPLOADS_REFUSED_MAX == 0:
             await self.project.hold(item.part.request_set, f"{FILE_REFUSED}: {why}; {MEND}")
 
-    async def _mind_the_refusals(self, part: Part, error: Refused) -> None:
+    async def _mind_the_refusals(self, part: Part, refused: int, error: Refused) -> None:
         """A mistake in every line costs nothing but would be worked off line by line, for ever."""
-        refused = await self.journal.read(questions.refusals, part.request_set)
         if refused % REFUSALS_MAX == 0:
             why = f"refused: {refused} creates of this set, the last with {error.message!r}"
             await self.project.hold(part.request_set, f"{why}; {MEND}")

@@ -1,7 +1,8 @@
 """Look first, journal, send once, and take each answer for what it certainly says."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,18 +12,22 @@ from orchestrator.domain.batches import (
     LapseReason,
     Planned,
     Submitted,
+    Submitting,
     Unsent,
     Uploaded,
+    intend,
+    refuse,
     stow,
 )
 from orchestrator.domain.caps import Hold
 from orchestrator.domain.evidence import Start
-from orchestrator.domain.ids import FileName
+from orchestrator.domain.ids import FileName, SetId
+from orchestrator.domain.moves import Move
 from orchestrator.domain.policy import Limits
 from orchestrator.domain.request_sets import Flags
 from orchestrator.ports import Blocked, InDoubt, Refused, SourceChanged, Unavailable
 from orchestrator.stages import submit as stage
-from orchestrator.store import request_sets as set_rows
+from orchestrator.store import questions, request_sets as set_rows
 from orchestrator.store.database import InlineDatabase
 from orchestrator.store.errors import StaleTransition
 from orchestrator.store.transitions import apply
@@ -327,3 +332,43 @@ async def test_a_mistake_in_every_line_holds_the_set(ledger: InlineDatabase) -> 
         assert here.account.held == []
         await here.submit().do(item)
     assert here.account.held[0].startswith(f"refused: {stage.REFUSALS_MAX} creates of this set")
+
+
+async def test_no_refusal_beside_it_hides_the_one_that_holds(ledger: InlineDatabase) -> None:
+    """The count is taken with the refusal: one recorded at once after it is the next."""
+    here = await desk(ledger)
+    info = values.set_info()
+    numbers = range(1, stage.REFUSALS_MAX + 2)
+    *many, last = [values.planned(n, of=info, mode="inline") for n in numbers]
+    await ledger.transact(values.start, info, *many, last)
+    intent = intend(last, values.NOW, values.ACCOUNT, 1)
+    await ledger.transact(apply, values.NOW, intent)
+    beside = refuse(intent.after, values.NOW, "bad")
+    crowded: Any = Crowded(ledger, info.id, beside)
+    here.journal = replace(here.journal, ledger=crowded)
+    here.provider.created = Refused(400, "INVALID_ARGUMENT", "bad", 1)
+
+    for item in many:
+        await here.submit().do(item)
+
+    assert await ledger.read(questions.refusals, info.id) == stage.REFUSALS_MAX + 1
+    assert here.account.held[0].startswith(f"refused: {stage.REFUSALS_MAX} creates of this set")
+
+
+@dataclass
+class Crowded:
+    """A ledger in which one more refusal follows at once on the one that is to hold the set."""
+
+    ledger: InlineDatabase
+    request_set: SetId
+    beside: Move[Submitting, Lapsed]
+
+    async def read(self, *question: Any) -> Any:
+        return await self.ledger.read(*question)
+
+    async def transact(self, *work: Any) -> Any:
+        result = await self.ledger.transact(*work)
+        count = await self.ledger.read(questions.refusals, self.request_set)
+        if count == stage.REFUSALS_MAX:
+            await self.ledger.transact(apply, values.NOW, self.beside)
+        return result
