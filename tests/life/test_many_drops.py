@@ -28,3 +28,16 @@ def test_of_drops_that_are_alike_one_is_run():
         assert len(town.jobs) == 1
 
     live(scenario)
+
+
+def test_many_that_cannot_run_are_all_refused():
+    """A round of which nothing is left to accept ends well: each drop has its refusal."""
+
+    async def scenario(town: Town) -> None:
+        wrong = {"model": "gemini-of-nobody"}
+        town.drop(*(Drop(f"wrong{n}", 1, options=wrong) for n in range(ROUND_MIN)))
+        rejected = town.state / "rejected"
+        await town.until(lambda: sum(1 for _ in rejected.glob("*/summary.json")) == ROUND_MIN)
+        assert town.findings == []
+
+    live(scenario)

@@ -16,7 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
 from aiohttp import ClientSession, web
 
 from orchestrator.config.settings import Settings, load
@@ -40,7 +39,7 @@ from tests.simulation.ledger import new_images
 from tests.simulation.life import ADDRESS, CONFIG, KEY, Life, Surroundings
 from tests.simulation.loop import SimLoop, simulate
 from tests.simulation.process import Process
-from tests.simulation.world import FOLDERS, _drop, _patient_loops, _scratch
+from tests.simulation.world import FOLDERS, _patient_loops, _scratch, listen_for_failures
 
 T = TypeVar("T")
 HOUR = 3600.0
@@ -57,7 +56,6 @@ def live(
     seed: int = 0,
 ) -> T:
     """Run a scenario in a town of its own; an unexpected error of the daemon is an error here."""
-    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     for name in ("aiohttp.server", "aiohttp.web", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with _scratch() as root, _patient_loops():
@@ -125,6 +123,7 @@ class Town:
         its_own = SimClock(loop)  # the service's clock does not jump with the machine's
         self.emulator = Emulator(provider, clock=its_own.now, state_dir=root / "emulator")
         self.findings: list[str] = []
+        listen_for_failures(self.findings)
         self.moves: list[str] = []
         self.infos: list[SetInfo] = []
         self.troubles: list[tuple[str, str, str | None]] = []

@@ -69,7 +69,6 @@ class Outcome:
 
 def live_through(weather: Weather, seed: int = 0, *, deaf: frozenset[int] = frozenset()) -> Outcome:
     """Run one world from its drops to its rest. `deaf` numbers fsyncs that are not carried out."""
-    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     for name in ("aiohttp.server", "aiohttp.web", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with _scratch() as root, _patient_loops():
@@ -85,6 +84,7 @@ class World:
         self.loop = loop
         self.weather = weather
         self.outcome = Outcome()
+        listen_for_failures(self.outcome.findings)
         self.state = root / "state"
         for name in FOLDERS:
             (self.state / name).mkdir(parents=True)
@@ -365,8 +365,15 @@ class World:
         return [f"left behind: {path.relative_to(self.state)}" for path in sorted(left)]
 
 
-def _drop(_logger: object, _name: str, _event: MutableMapping[str, Any]) -> NoReturn:
-    raise structlog.DropEvent
+def listen_for_failures(findings: list[str]) -> None:
+    """Let no log line be written, and note each stage that failed other than by a call's error."""
+
+    def hear(_logger: object, _name: str, event: MutableMapping[str, Any]) -> NoReturn:
+        if event["event"] == "stage.failed" and event["exc_info"]:
+            findings.append(f"stage {event['stage']} failed on {event['item']}: {event['why']}")
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[hear], cache_logger_on_first_use=False)
 
 
 def _flat(error: BaseException) -> str:
