@@ -124,6 +124,11 @@ def headlines(status: View) -> list[str]:
         if project["blocked"]
     ]
     lines += [
+        f"{project['name']} waits: {project['waits_for']}"
+        for project in status["projects"]
+        if project.get("waits_for")
+    ]
+    lines += [
         f"reading {shown_name(drop['name'])}: {percent(drop['bytes_done'], drop['bytes_total'])}"
         f" of {size(drop['bytes_total'])}"
         for drop in status["reading"]

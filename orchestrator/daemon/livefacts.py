@@ -29,6 +29,7 @@ class LiveFacts:
         """Tell the board how things are at this moment."""
         board = self.room.board
         board.free_bytes = host.space(self.paths.work).free_bytes
+        board.waits_for = self.assembly.project.sending.waits_for
         board.drops = self.assembly.loops["intake"].found
         busy = self.assembly.reading
         for folder in self.reading.keys() - busy:

@@ -47,7 +47,8 @@ class Sending:
     tells since when a scan is due before a create may be repeated; `creates` when (elapsed seconds)
     those of the last minute were sent; `doubtful` and `fenced` when
     (elapsed seconds) a doubt and its fence began; `rests` by model how often in a row the provider
-    had no room for it, and until when (elapsed seconds) it is left alone.
+    had no room for it, and until when (elapsed seconds) it is left alone. `waits_for` says why the
+    first batch that is due may not start, None if none waits.
     """
 
     now: set[IdempotencyKey] = field(default_factory=set)
@@ -57,6 +58,7 @@ class Sending:
     fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
     creates: list[float] = field(default_factory=list)
     rests: dict[str, tuple[int, float]] = field(default_factory=dict)
+    waits_for: str | None = None
 
     def room(self, now: float, per_minute: int) -> int:
         """Return how many creates may be sent now, so that no minute sees more than its limit."""

@@ -50,6 +50,7 @@ REFUSALS_MAX = 40  # halving a million requests down to the one at fault takes s
 UPLOADS_REFUSED_MAX = 8
 FILE_REFUSED = "refused: the input file was not accepted, again and again"
 MEND = "mend the lines and drop them again, or `orchestrator resume` to go on as it is"
+FOR_ITS_COST = "what is in flight has to tell its cost before a cap on cost allows more"
 NOT_FOUND = 5
 NAMED_LINE = re.compile(r"^Error on line \d+: *", re.IGNORECASE)
 
@@ -71,6 +72,7 @@ class Submit:
 
     async def find(self) -> Sequence[Unsent | Oversized]:
         """Return what is to be split, and what may be sent now in the order of its turn."""
+        self.project.sending.waits_for = None
         if self.project.obstacle() is not None:
             return []
         limits, sending = self.project.limits(), self.project.sending
@@ -88,6 +90,7 @@ class Submit:
         admission = admit(waiting, load, limits, self.project.token_limit)
         ready = [one for one in admission.admitted if _is_ready(one) and self._looked_again(one)]
         early = await self.project.too_early([one.part for one in ready])
+        sending.waits_for = admission.waits_for or (FOR_ITS_COST if early else None)
         ready = [one for one in ready if one.part.token not in early]
         room = sending.room(self.clock.elapsed(), limits.requests_per_minute)
         return [*admission.oversized, *probes(ready, sending.rests)[:room]]

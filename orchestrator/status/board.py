@@ -71,6 +71,7 @@ class Board:
         self.strays = 0
         self.incidents: Counter[str] = Counter()
         self.drops = 0
+        self.waits_for: str | None = None
         self.reading: dict[str, tuple[int, int]] = {}
         self.free_bytes: int | None = None
         self.lag_seconds = 0.0

@@ -5,7 +5,6 @@ from datetime import datetime
 from orchestrator.domain.batches import Usage
 from orchestrator.status.board import Board, Project
 from orchestrator.status.figures import dollars, seconds_between
-from orchestrator.status.sums import Sums
 from orchestrator.status.views import (
     ProjectView,
     Queues,
@@ -25,7 +24,7 @@ def status_view(board: Board, now: datetime) -> StatusView:
         conditions=board.conditions,
         queues=queues(board),
         totals=_totals(board, now),
-        projects=[_project(project, board.sums) for project in board.projects.values()],
+        projects=[_project(project, board) for project in board.projects.values()],
         reading=[
             ReadingView(name=name, bytes_done=done, bytes_total=total)
             for name, (done, total) in board.reading.items()
@@ -99,7 +98,8 @@ def _scan(board: Board) -> ScanView | None:
     return ScanView(at=board.looked.at, jobs=board.looked.jobs, strays=board.strays)
 
 
-def _project(project: Project, sums: Sums) -> ProjectView:
+def _project(project: Project, board: Board) -> ProjectView:
+    sums = board.sums
     return ProjectView(
         name=project.name,
         blocked=project.why is not None,
@@ -111,4 +111,5 @@ def _project(project: Project, sums: Sums) -> ProjectView:
         enqueued_tokens={
             model: tokens for (name, model), tokens in sums.tokens.items() if name == project.name
         },
+        waits_for=board.waits_for,
     )

@@ -108,7 +108,7 @@ class BatchCounts(View):
 
 
 class ProjectView(View):
-    """One account: whether it accepts work, and how much of its limits is in use."""
+    """One account: whether it accepts work, what is in use of its limits, what work waits for."""
 
     name: str
     blocked: bool
@@ -118,6 +118,7 @@ class ProjectView(View):
     active_jobs: Count
     active_jobs_max: Count
     enqueued_tokens: dict[str, Count]
+    waits_for: str | None = None
 
 
 class ScanView(View):

@@ -87,6 +87,15 @@ def test_one_set_is_as_on_file(report, shown, golden):
     golden("status-set.txt", "\n".join(lines({"set": found, "batches": batches}, NOW)) + "\n")
 
 
+def test_what_work_waits_for_is_said(report):
+    """Work that waits for room is no trouble, but nobody has to guess why it stands."""
+    report["status"]["projects"][0]["waits_for"] = "3 of 3 jobs of the project are active"
+
+    said = tables.headlines(report["status"])
+
+    assert "default waits: 3 of 3 jobs of the project are active" in said
+
+
 def test_nothing_shown_can_speak_to_the_terminal(report):
     """Names and messages of others are printed as visible characters only."""
     assert all(line.isprintable() for line in lines(report, NOW))

@@ -95,6 +95,25 @@ async def test_nothing_is_found_while_anything_is_in_the_way(ledger: InlineDatab
     assert here.account.looks == [0.0]
 
 
+async def test_what_work_waits_for_is_known_as_long_as_it_waits(ledger: InlineDatabase) -> None:
+    """A full project is told, and a cost that has to be told first; what may be sent waits not."""
+    here, item = await ready(ledger)
+    stage_, sending = here.submit(), here.account.sending
+
+    here.account.limited = Limits(active_jobs_max=0)
+    assert await stage_.find() == []
+    assert sending.waits_for == "0 of 0 jobs of the project are active"
+    here.account.limited = Limits()
+
+    here.account.waiting = frozenset({item.part.token})
+    assert await stage_.find() == []
+    assert sending.waits_for == stage.FOR_ITS_COST
+    here.account.waiting = frozenset()
+
+    assert await stage_.find() == [item]
+    assert sending.waits_for is None
+
+
 async def test_after_a_withdrawal_the_list_is_read_again(ledger: InlineDatabase) -> None:
     """What was refused for now is sent again only after a list that was read since."""
     here, item = await ready(ledger)

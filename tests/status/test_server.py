@@ -57,6 +57,7 @@ async def test_the_status_tells_what_is_done_what_is_needed_and_what_is_wrong(wo
     )
     world.room.board.scanned(Scan((snapshot,), complete=True, pages=1), world.clock.now())
     world.room.board.read("next", 10, 100)
+    world.room.board.waits_for = "3 of 3 jobs of the project are active"
 
     status = await ask(asking, "/v1/status")
     (batch, _) = (await ask(asking, f"/v1/sets/{of.id}/batches"))["items"]
@@ -69,6 +70,7 @@ async def test_the_status_tells_what_is_done_what_is_needed_and_what_is_wrong(wo
     assert (status["totals"]["requests"], status["totals"]["open"]) == (10, 9)
     assert status["totals"]["spent"] == "0.000000"
     assert status["projects"][0]["enqueued_tokens"] == {"gemini-flash": 100}
+    assert status["projects"][0]["waits_for"] == "3 of 3 jobs of the project are active"
     assert status["reading"] == [{"name": "next", "bytes_done": 10, "bytes_total": 100}]
     assert status["last_scan"]["jobs"] == 1
     assert (batch["job"], batch["job_state"], batch["age_seconds"]) == ("batches/j1", "running", 90)
