@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--finish", type=float, default=300.0, help="seconds for what is left")
     parser.add_argument("--into", type=Path, help="where the page and its plot go")
     asked = parser.parse_args()
+    if asked.into is not None:
+        asked.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         month = Month(
             Path(folder),
