@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--duplicate-set", type=click.Choice(["reuse", "run"]), help="The same content again."
 )
-@click.option("--options", type=click.File("r"), metavar="TOML", help="A file of options.")
+@click.option("--options", type=click.File("rb"), metavar="TOML", help="A file of options.")
 @click.option("--wait", is_flag=True, help="Follow it to the end; the exit code tells how it was.")
 @config_option()
 @json_option()
@@ -60,14 +60,15 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
         raise click.UsageError("--name is for one file; give the others their own command.")
     if files.count("-") and name is None:
         raise click.UsageError("standard input has no name; add --name NAME.")
-    from orchestrator.cli.dropping import check_file
+    from orchestrator.cli.dropping import check_file, check_name, split_name
     from orchestrator.config.settings import load
 
     for file in files:  # all of them, before the first is dropped
         if file != "-":
             check_file(file)
+            check_name(name or split_name(Path(file).name)[0])
     settings = load(config)
-    options = _options(settings, given, extra.read() if extra else "")
+    options = _options(settings, given, extra.read() if extra else b"")
 
     def drop_all() -> list["Dropped"]:
         return [_drop(file, name, settings, options, quiet=as_json) for file in files]
@@ -81,7 +82,7 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
     return failure.OK
 
 
-def _options(settings: "Settings", given: dict[str, Any], extra: str) -> str:
+def _options(settings: "Settings", given: dict[str, Any], extra: bytes) -> str:
     """Return the text of NAME.toml, checked as the daemon will check it; "" when there is none."""
     import tomllib
 
@@ -90,10 +91,10 @@ def _options(settings: "Settings", given: dict[str, Any], extra: str) -> str:
 
     said = {key: value for key, value in given.items() if value is not None}
     try:
-        said = tomllib.loads(extra) | said
+        said = tomllib.loads(extra.decode()) | said
         text = "".join(f"{key} = {_toml(value)}\n" for key, value in _tables_last(said))
         choose(settings, "", text or None)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise failure.Failure(f"--options: not valid TOML: {error}", failure.DATA) from None
     except BadOptions as error:
         raise failure.Failure(str(error), failure.DATA) from None

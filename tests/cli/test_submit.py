@@ -120,6 +120,28 @@ def test_what_cannot_be_submitted_leaves_nothing(call, prompts, inbox, arguments
     assert not list(inbox.iterdir())
 
 
+def test_options_that_are_no_text_are_said(call, prompts, inbox, home):
+    """A file of options in another encoding is a mistake of the user's, not a bug."""
+    (home / "o.toml").write_bytes(b"\xff\xfem")
+
+    ended = call("submit", prompts, "--options", home / "o.toml")
+
+    assert ended.code == os.EX_DATAERR
+    assert "--options: not valid TOML: 'utf-8' codec can't decode" in ended.err
+    assert list(inbox.iterdir()) == []
+
+
+def test_of_several_files_each_name_is_looked_at_first(call, prompts, inbox, home):
+    """A later file that can name no set keeps the earlier ones out of the inbox."""
+    (home / ".hidden.jsonl").write_text(LINE)
+
+    ended = call("submit", prompts, home / ".hidden.jsonl", "--model", "gemini-2.5-flash")
+
+    assert ended.code == os.EX_USAGE
+    assert "'.hidden' cannot name a set" in ended.err
+    assert list(inbox.iterdir()) == []
+
+
 @pytest.mark.usefixtures("prompts")
 def test_a_missing_file_is_said_first_and_before_anything_is_dropped(call, home, inbox):
     """Neither a missing model nor a missing daemon hides it, and no other file goes in."""
