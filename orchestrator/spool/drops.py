@@ -77,7 +77,7 @@ def _judge_file(
     own = _signature(facts)
     if kind != stat.S_IFREG or parsed is None:
         trouble = _KINDS.get(
-            kind, "its name must end in .jsonl, .jsonl.gz or .jsonl.zst; nothing else is read"
+            kind, "its name must end in .jsonl, .jsonl.gz or .jsonl.zst; rename it"
         )
         return Wanted(raw, names.shown(name), profile, facts, trouble=trouble), own
     sidecar = sidecars.get(parsed.stem)

@@ -183,11 +183,16 @@ def finished_at(value: RequestSet) -> datetime | None:
 def _reason(of: SetFold) -> tuple[str | None, str | None]:
     if isinstance(of.value, Rejected):
         why, _, advice = of.value.reason.partition("; ")
-        return why, f"{advice}; then drop it again" if advice else _correct(of.value.info)
+        return why, _with_a_drop(advice) if advice else _correct(of.value.info)
     if of.flags.held is None or not is_open(of.value):
         return None, None
     why, _, remedy = of.flags.held.partition("; ")
-    return why, remedy or "see to the reason, then release the set"
+    return why, remedy or "see to the reason, then `orchestrator resume` the set"
+
+
+def _with_a_drop(advice: str) -> str:
+    """Say that it has to come again, unless the advice says so itself."""
+    return advice if "drop" in advice else f"{advice}; then drop it again"
 
 
 def _correct(info: SetInfo) -> str:

@@ -178,6 +178,8 @@ def test_a_finished_set_is_shown_as_what_it_came_to(value, flags):
         ("9 of 9 lines are flawed", 9, "correct what rejected/set-1/flaws.jsonl names and drop it"),
         ("no model: name one", 0, "correct it and drop it again"),
         ("2 keys occur twice; make them unique", 0, "make them unique; then drop it again"),
+        ("its name must end in .jsonl; rename it", 0, "rename it; then drop it again"),
+        ("it is a symbolic link; drop the file itself", 0, "drop the file itself"),
     ],
 )
 def test_a_refusal_says_what_to_do_before_it_is_dropped_again(make, reason, flawed, remedy):
@@ -189,6 +191,7 @@ def test_a_refusal_says_what_to_do_before_it_is_dropped_again(make, reason, flaw
     assert view.reason == reason.partition("; ")[0]
     assert view.remedy is not None
     assert view.remedy.startswith(remedy)
+    assert view.remedy.count("drop") == 1
 
 
 @given(BATCHES, st.none() | WORDS, st.none() | COUNTS)
