@@ -21,6 +21,7 @@ NOBODY = InstallId("0" * 16)  # only reads, so it needs no identity
 SKEW_MAX = timedelta(minutes=5)
 SKEW_WARN = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=15)
+BETWEEN = "check gemini.base_url and what stands between (a proxy)"
 METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 
 
@@ -64,6 +65,10 @@ async def _ask(settings: Settings, gemini: Gemini) -> AsyncIterator[Finding]:
             remedy = "the account's calls are used up: wait, or lower limits.requests_per_minute"
         yield fail("service", f"{settings.gemini.base_url}: {error}", remedy)
         return
+    if not scan.complete:
+        what = "the job list breaks off" if scan.jobs else "the job list is no answer of the API"
+        yield fail("service", f"{settings.gemini.base_url}: {what}: {scan.trouble}", BETWEEN)
+        return
     yield ok("service", f"{settings.gemini.base_url} takes the key")
     yield _clock(gemini.skew)
     async for finding in quotas(settings, gemini, scan):
@@ -94,7 +99,9 @@ async def _model(settings: Settings, gemini: Gemini, name: str) -> Finding:
     try:
         known = await gemini.jobs.model(profile.model)
     except Trouble as error:
-        return fail(where, f"{profile.model}: {error}", "try again")
+        return fail(
+            where, f"{profile.model}: {error}", f"try again; if that does not help, {BETWEEN}"
+        )
     if known is None:
         remedy = f"name another as profiles.{name}.model"
         return fail(where, f"the service does not know {profile.model}", remedy)

@@ -1,6 +1,7 @@
 """`doctor` finds what is wrong with the key, the account and the service."""
 
 import asyncio
+import http.server
 import json
 import os
 import threading
@@ -165,6 +166,57 @@ def test_a_service_that_is_not_there_is_found(found, monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", "http://127.0.0.1:9")
 
     assert "base_url" in one(found(), "service", "fail")["remedy"]
+
+
+@contextmanager
+def portal(page):
+    """Run a server that answers whatever it is asked with the same page; yield its address."""
+
+    class Portal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_said):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_portal_that_answers_in_place_of_the_service_is_found(found, monkeypatch):
+    """A page with status 200 is no sign that the key is taken; nothing else is asked then."""
+    monkeypatch.setenv("GEMINI_API_KEY", "a-good-key")
+    monkeypatch.setenv("ORCHESTRATOR_PROFILES__DEFAULT__MODEL", "gemini-2.5-flash")
+
+    with portal(b"<html>Please log in</html>") as url:
+        monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", url)
+        findings = found()
+
+    finding = one(findings, "service", "fail")
+    assert f"{url}: the job list is no answer of the API" in finding["said"]
+    assert "proxy" in finding["remedy"]
+    assert findings[-1] == finding
+
+
+def test_a_model_that_is_answered_for_by_a_portal_is_found(found, monkeypatch):
+    """What is no description of a model is not to be tried again but to be looked into."""
+    monkeypatch.setenv("GEMINI_API_KEY", "a-good-key")
+    monkeypatch.setenv("ORCHESTRATOR_PROFILES__DEFAULT__MODEL", "gemini-2.5-flash")
+
+    with portal(b"{}") as url:  # which is an empty job list, and no model
+        monkeypatch.setenv("ORCHESTRATOR_GEMINI__BASE_URL", url)
+        findings = found()
+
+    assert "proxy" in one(findings, "model of profiles.default", "fail")["remedy"]
 
 
 def test_jobs_of_anybody_that_fill_the_account_are_found(found, emulated, monkeypatch):
