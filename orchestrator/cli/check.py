@@ -49,7 +49,7 @@ class Verdict:
     epilog=examples(
         "orchestrator check prompts.jsonl",
         "orchestrator check texts.jsonl.zst --profile embeddings",
-        "orchestrator check prompts.jsonl --json | jq .[].flaws",
+        "orchestrator check prompts.jsonl --json | jq '.[].flaws'",
     ),
 )
 @click.argument(
