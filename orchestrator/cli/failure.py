@@ -45,6 +45,8 @@ class Failure(Exception):
     def problem(self) -> dict[str, object]:
         """Return it as problem details (RFC 9457), with the command's exit code."""
         detail, _, remedy = str(self).partition("; ")
+        if "\n" in str(self):  # several, each with its own
+            detail, remedy = str(self), "mend each of them"
         told: dict[str, object] = {"type": "about:blank", "title": TITLES.get(self.code, "Failed")}
         if self.status is not None:
             told["status"] = self.status

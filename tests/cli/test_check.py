@@ -123,3 +123,15 @@ def test_a_missing_file_is_66(call, prompts, monkeypatch):
 
     assert ended.code == os.EX_NOINPUT
     assert "cannot be read" in ended.err
+
+
+def test_several_mistakes_of_the_settings_stay_together_in_json(call, prompts, home):
+    """Each with its own remedy, as on standard error; none is torn in two."""
+    (home / "two.toml").write_text('[inboxx]\na = 1\n[outbox]\ncompress = "rar"\n')
+
+    ended = call("check", prompts, "--config", home / "two.toml", "--json")
+
+    told = json.loads(ended.out)
+    said = [line.removeprefix("orchestrator: ") for line in ended.err.splitlines()]
+    assert len(said) > 1
+    assert (told["detail"].splitlines(), told["remedy"]) == (said, "mend each of them")
