@@ -16,6 +16,7 @@ from orchestrator.service.lock import holder
 
 OPEN_FILES_MIN = 1024
 UNIT = "orchestrator.service"
+TEMPLATE = "orchestrator@.service"
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
 UNIT_NEEDS = {
     "Type": ("notify", "the manager would not know when it is ready"),
@@ -178,20 +179,25 @@ def unit(folders: tuple[str, ...] = UNIT_FOLDERS) -> Findings:
     if not Path("/run/systemd/system").exists() and folders is UNIT_FOLDERS:
         yield skip("unit", "systemd does not run here")
         return
-    found = next((p for each in folders if (p := Path(each) / UNIT).exists()), None)
+    places = [Path(each) / name for name in (UNIT, TEMPLATE) for each in folders]
+    found = next((place for place in places if place.exists()), None)
     if found is None:
         remedy = "copy deploy/orchestrator.service to /etc/systemd/system"
         yield warn("unit", f"no {UNIT} is installed: it will not start with the machine", remedy)
         return
-    said = _unit_keys(found)
+    try:
+        said = _unit_keys(found)
+    except OSError as error:
+        yield skip("unit", f"{found} cannot be read: {error.strerror}")
+        return
     wrong = [
         warn("unit", f"{found} lacks {key}={value}: {why}", "compare deploy/orchestrator.service")
         for key, (value, why) in UNIT_NEEDS.items()
-        if key not in said or value not in said[key]
+        if not said.get(key) or value not in said[key]
     ]
     yield from wrong or [ok("unit", f"{found} is as it should be")]
 
 
 def _unit_keys(file: Path) -> dict[str, str]:
-    pairs = [line.partition("=") for line in file.read_text("utf-8").splitlines()]
+    pairs = [line.partition("=") for line in file.read_text("utf-8", "replace").splitlines()]
     return {key.strip(): value.strip() for key, mark, value in pairs if mark}

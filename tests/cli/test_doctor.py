@@ -164,6 +164,26 @@ def test_a_unit_that_lacks_something_is_found(tmp_path, missing):
     assert missing in finding.said
 
 
+def test_a_unit_in_another_encoding_and_of_instances_is_read(tmp_path):
+    """A comment in Latin-1 hides nothing; a template unit starts the daemon just as well."""
+    comment = "# für uns\n".encode("latin-1")
+    (tmp_path / machine.TEMPLATE).write_bytes(comment + UNIT.encode())
+
+    (finding,) = machine.unit((str(tmp_path),))
+
+    assert finding.verdict == "ok"
+
+
+def test_an_empty_line_of_a_unit_is_a_missing_one(tmp_path):
+    """StateDirectory= takes the folder away."""
+    (tmp_path / machine.UNIT).write_text(UNIT.replace("=orchestrator\n", "=\n"))
+
+    (finding,) = machine.unit((str(tmp_path),))
+
+    assert finding.verdict == "warn"
+    assert "StateDirectory" in finding.said
+
+
 def test_no_unit_at_all_is_found(tmp_path):
     """Without a unit the daemon does not come back after a reboot."""
     (finding,) = machine.unit((str(tmp_path),))
