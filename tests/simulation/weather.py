@@ -146,7 +146,7 @@ def _peopled(people: Random, drops: tuple[Drop, ...]) -> tuple[Drop, ...]:
 
 def _crowd(seed: int) -> tuple[Drop, ...]:
     """Draw so many small files that they are taken together: in a few worlds."""
-    many = Random(f"crowd {seed}").random() < 0.04
+    many = Random(f"crowd {seed}").random() < 0.012
     return tuple(Drop(f"small{n}", 1) for n in range(9)) if many else ()
 
 
