@@ -365,11 +365,15 @@ class World:
         return [f"left behind: {path.relative_to(self.state)}" for path in sorted(left)]
 
 
+CALL_ERRORS = ("Unavailable", "InDoubt", "Refused", "Blocked")  # told, and tried again
+
+
 def listen_for_failures(findings: list[str]) -> None:
     """Let no log line be written, and note each stage that failed other than by a call's error."""
 
     def hear(_logger: object, _name: str, event: MutableMapping[str, Any]) -> NoReturn:
-        if event["event"] == "stage.failed" and event["exc_info"]:
+        failed = event["event"] == "stage.failed" and event["exc_info"]
+        if failed and not event["why"].startswith(CALL_ERRORS):
             findings.append(f"stage {event['stage']} failed on {event['item']}: {event['why']}")
         raise structlog.DropEvent
 
