@@ -7,6 +7,7 @@ operator alone may say that a job does not exist.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.domain import batches as machine
@@ -102,7 +103,8 @@ class Reconcile:
         now = self.clock.now()
         await self.journal.write(job_rows.record, now, twin, "twin")
         if not has_ended(twin):
-            await self.jobs.cancel(twin.name)
+            with suppress(Unavailable):  # watch cancels it at its next look
+                await self.jobs.cancel(twin.name)
 
     async def _weigh(self, item: Submitting) -> None:
         now, token = self.clock.elapsed(), item.part.token

@@ -365,15 +365,11 @@ class World:
         return [f"left behind: {path.relative_to(self.state)}" for path in sorted(left)]
 
 
-CALL_ERRORS = ("Unavailable", "InDoubt", "Refused", "Blocked")  # told, and tried again
-
-
 def listen_for_failures(findings: list[str]) -> None:
-    """Let no log line be written, and note each stage that failed other than by a call's error."""
+    """Let no log line be written, and note each stage that failed by anything but the disk."""
 
     def hear(_logger: object, _name: str, event: MutableMapping[str, Any]) -> NoReturn:
-        failed = event["event"] == "stage.failed" and event["exc_info"]
-        if failed and not event["why"].startswith(CALL_ERRORS):
+        if event["event"] == "stage.failed" and event["exc_info"]:
             findings.append(f"stage {event['stage']} failed on {event['item']}: {event['why']}")
         raise structlog.DropEvent
 

@@ -124,6 +124,7 @@ class Provider:
     key: Any = values.ACCOUNT
     created: Any = None
     deleted: Any = None
+    cancelled: Any = None
     creates: list[tuple[IdempotencyKey, str | None, int | None]] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
 
@@ -138,6 +139,7 @@ class Provider:
         return answer(self.created)
 
     async def cancel(self, name: str) -> None:
+        answer(self.cancelled)
         self.ended.append(name)
 
     async def delete(self, name: str) -> None:

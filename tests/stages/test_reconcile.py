@@ -129,6 +129,16 @@ async def test_a_job_under_the_token_is_adopted(ledger: InlineDatabase) -> None:
     assert here.account.sending.doubtful == {}
 
 
+async def test_twins_are_booked_though_none_can_be_cancelled_now(ledger: InlineDatabase) -> None:
+    """The watcher cancels what is still listed; that they are there is told at once."""
+    here, item = await doubtful(ledger)
+    here.look(job_of(item), job_of(item, "batches/b"), job_of(item, "batches/c"))
+    here.provider.cancelled = Unavailable("503")
+    await here.reconcile().do(item)
+    assert isinstance(await here.batch(item.part.token), Submitted)
+    assert here.account.said == [("booked", "paid_twice_suspected")] * 2
+
+
 @pytest.mark.parametrize("mode", ["inline", "file"])
 async def test_a_job_with_another_file_is_somebody_elses(ledger: InlineDatabase, mode: str) -> None:
     """The second witness: the set is held, unless its end is asked for."""
