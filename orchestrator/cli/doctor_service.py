@@ -15,6 +15,7 @@ from orchestrator.daemon.clocks import WallClock
 from orchestrator.daemon.translation import service
 from orchestrator.domain.ids import InstallId
 from orchestrator.gemini.client import Gemini
+from orchestrator.gemini.jobs import CREATE_METHODS
 from orchestrator.ports import Blocked, Trouble, Unavailable
 
 NOBODY = InstallId("0" * 16)  # only reads, so it needs no identity
@@ -22,7 +23,6 @@ SKEW_MAX = timedelta(minutes=5)
 SKEW_WARN = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=15)
 BETWEEN = "check gemini.base_url and what stands between (a proxy)"
-METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 
 
 def service_checks(settings: Settings, credentials: Path = SYSTEM_CONFIG.parent) -> Findings:
@@ -105,7 +105,7 @@ async def _model(settings: Settings, gemini: Gemini, name: str) -> Finding:
     if known is None:
         remedy = f"name another as profiles.{name}.model"
         return fail(where, f"the service does not know {profile.model}", remedy)
-    method = METHODS[profile.kind or "generate"]
+    method = CREATE_METHODS[profile.kind or "generate"]
     if method not in known.methods:
         remedy = "choose a model that does batches, or the other `kind`"
         return fail(where, f"{profile.model} has no {method}", remedy)

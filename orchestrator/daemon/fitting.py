@@ -12,9 +12,9 @@ from datetime import timedelta
 from orchestrator.domain.batches import Kind
 from orchestrator.domain.fitting import Judged, NotYet, Verdict
 from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.gemini.jobs import CREATE_METHODS
 from orchestrator.ports import Clock, Ids, Jobs, ModelInfo, Unavailable
 
-METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 PATIENCE = timedelta(minutes=10)
 
 
@@ -42,7 +42,7 @@ class Fitting:
 
     async def judge(self, model: str, kind: Kind) -> Verdict:
         """Judge a model; not yet while it is worth waiting for an answer."""
-        method = METHODS[kind]
+        method = CREATE_METHODS[kind]
         if (model, method) in self.known:
             return Judged()
         before = self.asked.get((model, method))

@@ -32,7 +32,6 @@ from orchestrator.store.journal import Journal
 from orchestrator.store.naming import Unnamed, info_of, name, name_all
 
 UNREAD = IndexReport(0, 0, 0, 0, ContentHash(""), 0, 0, 0, None)
-METHODS = {"generate": "batchGenerateContent", "embed": "asyncBatchEmbedContent"}
 ROUND_MIN, ROUND_MAX = 8, 100  # small drops that are carried together: more would hold the loop
 LOOK_SECONDS = 30.0  # for claims that nobody has a reason to look for
 
