@@ -67,8 +67,8 @@ class Fitting:
         now = self.clock.elapsed()
         asked = self.asked.setdefault((model, method), _Asked(now))
         asked.failures += 1
-        wait = backoff(self.retry, asked.failures, self.ids.jitter())
-        asked.not_before = now + max(wait, error.retry_after or wait).total_seconds()
+        wait = backoff(self.retry, asked.failures, self.ids.jitter(), error.retry_after)
+        asked.not_before = now + wait.total_seconds()
         asked.why = str(error)
         return asked
 

@@ -101,13 +101,17 @@ class PollPolicy:
     resubmit_stuck: bool = False
 
 
-def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
+def backoff(
+    policy: RetryPolicy, failures: int, jitter: float, least: timedelta | None = None
+) -> timedelta:
     """Return the wait after `failures` (from 1) in a row; `jitter` is in [0, 1).
 
-    Full jitter over the upper half: never less than half the exponential step.
+    Full jitter over the upper half: never less than half the exponential step, nor than `least`,
+    which is what the service asked for.
     """
     step = policy.backoff_min * (1 << min(failures - 1, 30))
-    return min(step, policy.backoff_max) * (0.5 + jitter / 2)
+    wait = min(step, policy.backoff_max) * (0.5 + jitter / 2)
+    return wait if least is None else max(wait, least)
 
 
 def next_look(policy: PollPolicy, youngest: timedelta, jitter: float) -> timedelta:

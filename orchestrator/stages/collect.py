@@ -281,7 +281,7 @@ class Collect:
     def _wait(self, item: Ended, least: timedelta | None) -> None:
         patience = self._patience(item)
         patience.failures += 1
-        wait = max(backoff(self.retry, patience.failures, self.ids.jitter()), least or timedelta(0))
+        wait = backoff(self.retry, patience.failures, self.ids.jitter(), least)
         patience.not_before = self.clock.elapsed() + wait.total_seconds()
 
 

@@ -229,7 +229,7 @@ class Submit:
         sending, token = self.project.sending, batch.part.token
         failures = sending.failures[token] = sending.failures.get(token, 0) + 1
         sending.fresh_after[token] = self.clock.elapsed()
-        wait = max(backoff(self.retry, failures, self.ids.jitter()), least or timedelta(0))
+        wait = backoff(self.retry, failures, self.ids.jitter(), least)
         await self.journal.record(machine.withdraw(batch, self.clock.now() + wait, why))
         await self.work.unmark_sent(folder, token)
 
@@ -237,7 +237,7 @@ class Submit:
         """Leave the model alone for a while: others of it would meet the same wall."""
 
         def patience(times: int) -> timedelta:
-            return max(backoff(self.retry, times, self.ids.jitter()), least or timedelta(0))
+            return backoff(self.retry, times, self.ids.jitter(), least)
 
         self.project.sending.rest(model, self.clock.elapsed(), patience)
 

@@ -183,8 +183,7 @@ class Tidy:
 
     def _denied(self, name: str, error: Unavailable) -> None:
         def patience(times: int) -> timedelta:
-            wait = backoff(self.retry, times, self.ids.jitter())
-            return max(wait, error.retry_after or wait)
+            return backoff(self.retry, times, self.ids.jitter(), error.retry_after)
 
         self.memory.denials.add(name, self.clock.elapsed(), patience)
 

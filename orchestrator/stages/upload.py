@@ -34,7 +34,6 @@ from orchestrator.store.journal import Journal
 
 LIFETIME = timedelta(hours=48)
 PROCESSING_WAIT = timedelta(seconds=15)
-AT_ONCE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Upload:
         except Blocked as error:
             await self.project.block(error, "upload")
         except Unavailable as error:
-            await self._wait(item, str(error), error.retry_after or AT_ONCE)
+            await self._wait(item, str(error), error.retry_after)
         except Refused as error:
             await self._wait(item, str(error), self.retry.backoff_max, item.upload + 1)
 
@@ -104,7 +103,7 @@ class Upload:
         if stored.state != "active" or not whole:
             await self.files.delete(stored.name)
             why = f"{stored.name} is {stored.state}" if whole else f"{stored.name} is not ours"
-            await self._wait(item, why, AT_ONCE, item.upload + 1)
+            await self._wait(item, why, None, item.upload + 1)
             return
         self.failures.pop(item.part.token, None)
         expires = stored.expires or self.clock.now() + LIFETIME
@@ -112,9 +111,9 @@ class Upload:
         await self.project.accepted("upload")
 
     async def _wait(
-        self, item: Planned, why: str, least: timedelta, upload: int | None = None
+        self, item: Planned, why: str, least: timedelta | None, upload: int | None = None
     ) -> None:
         failures = self.failures[item.part.token] = self.failures.get(item.part.token, 0) + 1
-        wait = max(backoff(self.retry, failures, self.ids.jitter()), least)
+        wait = backoff(self.retry, failures, self.ids.jitter(), least)
         not_before = self.clock.now() + wait
         await self.journal.record(machine.renew(item, upload or item.upload, not_before, why))

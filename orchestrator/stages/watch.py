@@ -113,8 +113,8 @@ class Watch:
             return None
         except Unavailable as error:
             self.memory.failures += 1
-            wait = backoff(self.retry, self.memory.failures, self.ids.jitter())
-            self.project.backed_off(max(wait, error.retry_after or wait))
+            jitter, least = self.ids.jitter(), error.retry_after
+            self.project.backed_off(backoff(self.retry, self.memory.failures, jitter, least))
             if self.memory.failures > 1:  # once is weather
                 self.project.report("unreachable", "", f"the service cannot be asked: {error}")
             return None
