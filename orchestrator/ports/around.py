@@ -1,6 +1,6 @@
 """What surrounds the stages: time, chance, the account they work for, and who is told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -15,6 +15,7 @@ from orchestrator.domain.ids import (
 from orchestrator.domain.jobs import Scan
 from orchestrator.domain.others import Others
 from orchestrator.domain.policy import Limits
+from orchestrator.domain.rests import Rests
 from orchestrator.ports.trouble import Blocked
 
 MINUTE = 60.0
@@ -45,10 +46,9 @@ class Sending:
 
     `now` are the creates under way; `failures` counts refusals to serve in a row; `fresh_after`
     tells since when a scan is due before a create may be repeated; `creates` when (elapsed seconds)
-    those of the last minute were sent; `doubtful` and `fenced` when
-    (elapsed seconds) a doubt and its fence began; `rests` by model how often in a row the provider
-    had no room for it, and until when (elapsed seconds) it is left alone. `waits_for` says why the
-    first batch that is due may not start, None if none waits.
+    those of the last minute were sent; `doubtful` and `fenced` when (elapsed seconds) a doubt and
+    its fence began; `rests` are those of models for which the provider had no room. `waits_for`
+    says why the first batch that is due may not start, None if none waits.
     """
 
     now: set[IdempotencyKey] = field(default_factory=set)
@@ -57,27 +57,13 @@ class Sending:
     doubtful: dict[IdempotencyKey, float] = field(default_factory=dict)
     fenced: dict[IdempotencyKey, float] = field(default_factory=dict)
     creates: list[float] = field(default_factory=list)
-    rests: dict[str, tuple[int, float]] = field(default_factory=dict)
+    rests: Rests = field(default_factory=Rests)
     waits_for: str | None = None
 
     def room(self, now: float, per_minute: int) -> int:
         """Return how many creates may be sent now, so that no minute sees more than its limit."""
         self.creates = [at for at in self.creates if at > now - MINUTE]
         return max(per_minute - len(self.creates), 0)
-
-    def rest(self, model: str, now: float, patience: Callable[[int], timedelta]) -> None:
-        """Send nothing for a model for a while: `patience` says how long after n times in a row.
-
-        Refusals of creates that were under way together are one time.
-        """
-        times, until = self.rests.get(model, (0, now))
-        if until <= now:
-            times += 1
-        self.rests[model] = times, max(until, now + patience(times).total_seconds())
-
-    def is_resting(self, model: str, now: float) -> bool:
-        """Tell whether nothing is to be sent for a model now."""
-        return model in self.rests and self.rests[model][1] > now
 
 
 class Project(Protocol):

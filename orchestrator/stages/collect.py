@@ -248,7 +248,7 @@ class Collect:
 
         await self.work.unmark_sent(info.folder, part.token)  # nothing of it is due any more
         await self.project.ease(part)
-        self.project.sending.rest(part.model, self.clock.elapsed(), patience)
+        self.project.sending.rests.begin(part.model, self.clock.elapsed(), patience)
 
     async def _apply_lapse(self, item: Ended, reason: LapseReason, why: str) -> None:
         for _ in range(TRIES):

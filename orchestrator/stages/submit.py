@@ -79,7 +79,7 @@ class Submit:
         waiting = [
             one
             for one in await turn.waiting(self.journal, self.clock.now())
-            if not sending.is_resting(one.batch.part.model, self.clock.elapsed())
+            if not sending.rests.holds(one.batch.part.model, self.clock.elapsed())
         ]
         if not waiting:
             return []
@@ -217,7 +217,7 @@ class Submit:
             job_rows.record(tx, now, job, "ours")
 
         self.project.sending.failures.pop(batch.part.token, None)
-        self.project.sending.rests.pop(batch.part.model, None)
+        self.project.sending.rests.end(batch.part.model)
         await self.journal.record(
             machine.confirm(batch, job.name, now, "the create was answered"), also=sight
         )
@@ -239,7 +239,7 @@ class Submit:
         def patience(times: int) -> timedelta:
             return backoff(self.retry, times, self.ids.jitter(), least)
 
-        self.project.sending.rest(model, self.clock.elapsed(), patience)
+        self.project.sending.rests.begin(model, self.clock.elapsed(), patience)
 
     async def _refused(self, batch: Submitting, folder: str, error: Refused) -> None:
         part, why = batch.part, str(error)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from orchestrator.domain.denials import Denials
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.policy import RetryPolicy, backoff
+from orchestrator.domain.rests import Rests
 from orchestrator.ports import (
     Clock,
     Files,
@@ -77,7 +77,7 @@ class FreeSpace:
 class Memory:
     """What was done in this life: files and folders that are gone, folders that were measured.
 
-    `denials` are those of the service to delete.
+    `rests` are those of deletions that the service refused: by name, and under ALL of any.
     """
 
     gone: set[str] = field(default_factory=set)
@@ -85,10 +85,11 @@ class Memory:
     refused: dict[str, Refusal] = field(default_factory=dict)
     refused_seen_at: datetime | None = None
     vacuumed_at: datetime | None = None
-    denials: Denials = field(default_factory=Denials)
+    rests: Rests = field(default_factory=Rests)
 
 
 Item: TypeAlias = Remains | OldFolder | OldSet | Refusal | FreeSpace
+ALL = ""  # where one deletion is refused, the others are for a while, too
 AT_ONCE_MAX = 100
 BEYOND_AT_ONCE_MAX = 20  # the file is measured again after so many
 FILE_LIFE = timedelta(hours=49)
@@ -120,8 +121,7 @@ class Tidy:
         due = [one for one in remains if self._file_is_due(one) or self._job_is_due(one)]
         taken = await self.journal.read(space)
         far: list[Item] = [*due, *await self._old_sets(taken)]
-        now, denials = self.clock.elapsed(), self.memory.denials
-        far = [one for one in far if not denials.rests(self.name(one), now)]
+        far = [] if self._rests(ALL) else [one for one in far if not self._rests(self.name(one))]
         ours: list[Item] = [*await self._old_folders(), *await self._old_refusals()]
         return [*far, *ours, *self._free(taken)]
 
@@ -179,13 +179,21 @@ class Tidy:
         except Unavailable as error:
             self._denied(self.name(one), error)
         else:
-            self.memory.denials.end(self.name(one))
+            self._served(self.name(one))
 
     def _denied(self, name: str, error: Unavailable) -> None:
         def patience(times: int) -> timedelta:
             return backoff(self.retry, times, self.ids.jitter(), error.retry_after)
 
-        self.memory.denials.add(name, self.clock.elapsed(), patience)
+        for which in (name, ALL):
+            self.memory.rests.begin(which, self.clock.elapsed(), patience)
+
+    def _served(self, name: str) -> None:
+        for which in (name, ALL):
+            self.memory.rests.end(which)
+
+    def _rests(self, name: str) -> bool:
+        return self.memory.rests.holds(name, self.clock.elapsed())
 
     # ---- folders ------------------------------------------------------------------------------
 
@@ -269,7 +277,7 @@ class Tidy:
                 self._denied(self.name(old), error)
                 return
             self.project.evidence.forget(job)
-        self.memory.denials.end(self.name(old))
+        self._served(self.name(old))
         await self.work.remove(old.folder)
         await self.journal.write(set_rows.delete, old.set_id)
         await self.journal.write(notices.prune, self.clock.now() - self.retention.notices)

@@ -82,9 +82,9 @@ async def test_nothing_is_found_while_anything_is_in_the_way(ledger: InlineDatab
     assert await stage_.find() == []
     here.account.blocked_by = None
 
-    here.account.sending.rests[MODEL] = (1, 60.0)
+    here.account.sending.rests.begin(MODEL, 0.0, lambda _times: timedelta(minutes=1))
     assert await stage_.find() == []
-    here.account.sending.rests.clear()
+    here.account.sending.rests.end(MODEL)
 
     here.account.waiting = frozenset({item.part.token})
     assert await stage_.find() == []
@@ -253,7 +253,7 @@ async def test_a_refused_key_stops_everything(ledger: InlineDatabase) -> None:
     await here.submit().do(item)
     assert isinstance(await here.batch(item.part.token), Planned)
     assert here.account.said == [("blocked", ("403; see to the key", "create"))]
-    assert here.account.sending.is_resting(MODEL, 0.0)
+    assert here.account.sending.rests.holds(MODEL, 0.0)
 
 
 @pytest.mark.parametrize("overloaded", [False, True])
