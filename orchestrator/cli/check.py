@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.ports import IndexReport, PartPlan
 
 FLAWS_SHOWN_MAX = 10
-MICROS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

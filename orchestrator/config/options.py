@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from orchestrator.config.errors import Where, did_you_mean, explain
 from orchestrator.config.sections import DropOptions, SetOptions
 from orchestrator.config.settings import Settings
+from orchestrator.domain.caps import micros_of
 from orchestrator.domain.ids import ProjectName
 from orchestrator.domain.options import BadOptions, Choice
 
 DEFAULT_PROFILE = "default"
 PROJECT = ProjectName("default")
 OPTIONS_BYTES_MAX = 1024 * 1024
-MICROS = 1_000_000
 
 
 def choose(settings: Settings, profile: str, text: str | None) -> Choice:
@@ -97,7 +97,7 @@ def _choice(settings: Settings, profile: str, model: str, said: Mapping[str, Any
         defaults=_canonical(defaults) if defaults else None,
         shape=said.get("shape", intake.shape),
         flaws_max_fraction=said.get("flaws_max_fraction", intake.flaws_max_fraction),
-        cost_max_micros=None if cost is None else int(cost * MICROS),
+        cost_max_micros=None if cost is None else micros_of(cost),
         canonical=_canonical({"defaults": defaults}),
         extra={name: value for name, value in written.items() if value != "none"},
     )

@@ -16,6 +16,7 @@ from orchestrator.domain.batches import Part
 from orchestrator.domain.calibration import Estimates
 from orchestrator.domain.caps import Cap, Hold, Judged, Wait
 from orchestrator.domain.ids import IdempotencyKey, SetId
+from orchestrator.domain.moments import midnight
 from orchestrator.domain.options import from_text
 from orchestrator.store import (
     batches as batch_rows,
@@ -71,7 +72,7 @@ class _Books:
 
     def __init__(self, tx: Tx, now: datetime, purse: Purse) -> None:
         self._tx, self._now, self._purse = tx, now, purse
-        self._midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self._midnight = midnight(now)
         self._lessons = Lessons(tx)
         self._estimates: Estimates | None = None
         self._sets: dict[SetId, StoredSet] = {}

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import structlog
 
+from orchestrator.domain.caps import micros_of
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.ports import Trouble
 from orchestrator.stages.control import Control, NotPossible
@@ -15,7 +16,6 @@ from orchestrator.status.control import Absence, Adoption, Impossible, Order, Re
 from orchestrator.store.errors import StaleTransition
 
 log = structlog.get_logger()
-MICROS = 1_000_000
 PATIENCE = timedelta(seconds=10)
 TRIES = 5
 
@@ -97,7 +97,7 @@ async def _carry_out(control: Control, verb: Verb, target: SetId, order: Order) 
             return await control.pause(target)
         case Verb.RESUME | Verb.RELEASE:
             assert isinstance(order, Resumption), "the socket demands it"
-            cap = None if order.cap is None else int(Decimal(order.cap) * MICROS)
+            cap = None if order.cap is None else micros_of(Decimal(order.cap))
             return await control.resume(target, cap)
         case Verb.RETRY:
             return await control.retry(target)

@@ -8,6 +8,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.daemon.money import Price, Purse
 from orchestrator.daemon.notices import Senders
 from orchestrator.daemon.project import Policies
+from orchestrator.domain.caps import micros_of
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.request_sets import OPEN_STATES
 from orchestrator.gemini.service import Service
@@ -16,8 +17,6 @@ from orchestrator.stages.tidy import Retention
 from orchestrator.status.assembly import StatusRoom
 from orchestrator.status.board import Board
 from orchestrator.status.notify import Webhook
-
-MICROS = 1_000_000
 
 
 def policies(settings: Settings) -> Policies:
@@ -32,16 +31,16 @@ def policies(settings: Settings) -> Policies:
         purse=Purse(
             {
                 model: Price(
-                    _micros(price.input),
-                    _micros(price.output),
-                    _micros(price.input if price.cached is None else price.cached),
+                    micros_of(price.input),
+                    micros_of(price.output),
+                    micros_of(price.input if price.cached is None else price.cached),
                 )
                 for model, price in settings.pricing.items()
             },
             _cap(money.max_cost_per_day),
             _cap(money.max_cost_per_set),
             {
-                name: _micros(profile.max_cost)
+                name: micros_of(profile.max_cost)
                 for name, profile in settings.profiles.items()
                 if profile.max_cost is not None
             },
@@ -120,8 +119,4 @@ def status_line(board: Board) -> str:
 
 
 def _cap(amount: Decimal | None) -> int | None:
-    return None if amount is None else _micros(amount)
-
-
-def _micros(amount: Decimal) -> int:
-    return int(amount * MICROS)
+    return None if amount is None else micros_of(amount)

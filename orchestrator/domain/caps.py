@@ -9,10 +9,13 @@ Amounts are millionths of a US dollar.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
+from orchestrator.domain.moments import midnight
 from orchestrator.domain.request_sets import Flags, is_held_by
 
+MICROS = 1_000_000
 STUCK = "may be owed for jobs that wait for your word (see `orchestrator status`)"
 # Holds that leave alone what is at the provider: its answers come, and tell their cost.
 GO_ON = frozenset({"refused", "source_changed", "max_cost", "max_cost_per_set", "max_cost_per_day"})
@@ -101,8 +104,8 @@ def is_day_lifted(flags: Flags, now: datetime) -> bool:
 
 
 def next_day(now: datetime) -> datetime:
-    """Return when the next day begins: days are those of UTC."""
-    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    """Return when the next day begins."""
+    return midnight(now) + timedelta(days=1)
 
 
 def resumed(flags: Flags, now: datetime, cap: int | None) -> Flags:
@@ -190,6 +193,11 @@ def unpriced(model: str) -> Hold:
 def moment(when: datetime) -> str:
     """Write a moment as it stands in messages."""
     return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def micros_of(dollars: Decimal) -> int:
+    """Return an amount in millionths of a US dollar; what is less than one is nothing."""
+    return int(dollars * MICROS)
 
 
 def usd(micros: int) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from orchestrator.domain.batches import Batch, Collected, Ended, Lapsed
 from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
+from orchestrator.domain.moments import midnight
 from orchestrator.ports import Clock
 from orchestrator.status.board import Board, Money
 from orchestrator.status.metrics import Metrics
@@ -211,7 +212,6 @@ def _look(tx: Tx, after: int, now: datetime, holds: Callable[[SetId], bool]) -> 
         named = tokens.setdefault(event.set_id, set())
         if event.token is not None:
             named.add(event.token)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return Look(
         events=found,
         changed=[
@@ -220,7 +220,7 @@ def _look(tx: Tx, after: int, now: datetime, holds: Callable[[SetId], bool]) -> 
             if (stored := request_sets.get(tx, set_id)) is not None
         ],
         blocks=projects.all_blocks(tx),
-        spent_today=projects.spend(tx, midnight),
+        spent_today=projects.spend(tx, midnight(now)),
         spent=projects.spend(tx, BEGINNING),
         incidents=Counter(incident.kind for incident in incidents.all(tx)),
         strays=len(jobs.by_role(tx, "stray")),
