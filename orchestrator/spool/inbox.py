@@ -130,11 +130,8 @@ class FolderInbox:
         if seen is None:
             return None
         folder = await call(self._workers, take, self._inbox, self._work, seen.wanted)
-        if folder is None:
-            self._seen.pop(drop.raw, None)
-            return None
         self._seen.pop(drop.raw, None)
-        return await self._finish(folder)
+        return None if folder is None else await self._finish(folder)
 
     async def claim_together(self, drops: Sequence[Drop]) -> Sequence[Claim]:
         """Make small drops ours, durably; those that went away are left out.

@@ -156,10 +156,15 @@ def _states(folder: Path, total: int, fragments: Sequence[bytes]) -> tuple[int, 
     return wire, tokens
 
 
+def may_hold_media(lines: Rows) -> bool:
+    """Tell whether lines are long enough, on the whole, for pictures to be in them."""
+    return bool(lines.size) and int(lines["length"].sum()) >= SAMPLED_BYTES_MIN * lines.size
+
+
 def without_media(folder: Path, tokens: int) -> int:
     """Correct an estimate by bytes alone: some requests tell how much of a set is not text."""
     lines: Rows = source.open_lines(folder)
-    if not len(lines) or int(lines["length"].sum()) < SAMPLED_BYTES_MIN * len(lines):
+    if not may_hold_media(lines):
         return tokens
     places = np.unique(np.linspace(0, len(lines) - 1, SAMPLED).astype(np.int64))
     by_bytes = by_content = 0

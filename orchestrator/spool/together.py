@@ -40,7 +40,7 @@ from orchestrator.spool import atomic, flush, source
 from orchestrator.spool.claim import Wanted, begin, is_still, move, move_sidecar
 from orchestrator.spool.freeze import writers
 from orchestrator.spool.index import check_start, committed, index_json
-from orchestrator.spool.merge import SAMPLED_BYTES_MIN, without_media
+from orchestrator.spool.merge import may_hold_media, without_media
 from orchestrator.spool.meta import Meta, as_claim, claimed_meta
 from orchestrator.spool.plain import Unreadable
 
@@ -182,6 +182,7 @@ def _read(folder: Path, order: IndexOrder) -> IndexReport | None:
     tokens = np.ceil(request_lengths(piece.rows, added) * TOKENS_PER_BYTE)
     digest = blake3(data).digest()
     _write_index(folder, piece, digest)
+    by_bytes = int(tokens.sum())
     return IndexReport(
         requests=scanner.rows,
         flawed=0,
@@ -190,16 +191,9 @@ def _read(folder: Path, order: IndexOrder) -> IndexReport | None:
         content=ContentHash(blake3(digest).hexdigest()),
         content_bytes=len(data),
         wire_bytes=int(wire.sum()),
-        tokens=_tokens(folder, piece, int(tokens.sum())),
+        tokens=without_media(folder, by_bytes) if may_hold_media(piece.rows) else by_bytes,
         problem=None,
     )
-
-
-def _tokens(folder: Path, piece: Piece, by_bytes: int) -> int:
-    """Correct an estimate by bytes where the requests may hold media."""
-    if int(piece.rows["length"].sum()) < SAMPLED_BYTES_MIN * piece.rows.size:
-        return by_bytes
-    return without_media(folder, by_bytes)
 
 
 def _unique(piece: Piece, order: IndexOrder) -> bool:
