@@ -17,14 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.processes import MEGABYTE, Watched, cpu_seconds
-from benchmarks.world import PLAN, Running, daemon, emulated, write_requests
+from benchmarks.world import NEVER, Running, daemon, emulated, write_requests
 from orchestrator.config.sections import Polling
 from orchestrator.spool.thrift import REST_AFTER_SECONDS
 
 CORE_MAX, MEGABYTES_MAX = 0.01, 100
 READY_SECONDS_MAX = 3600.0  # a job is created at a time
 LOOK_SECONDS = 5.0
-NEVER = PLAN.replace("running_seconds = 0.0", "running_seconds = 1e6")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ storage_bytes = 1000000000000
 [quotas.enqueued_tokens]
 "{model}" = 1000000000000
 """
+NEVER = PLAN.replace("running_seconds = 0.0", "running_seconds = 1e6")  # does a job end
 
 CONFIG = """\
 [service]
