@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 
 from orchestrator.status.client import Answered, Client, Unreachable
 from tests.acceptance.provider import NearEmulator
-from tests.crash.real import CONFIG, KEY, POLL_SECONDS, PYTHON, RealEmulator
+from tests.crash.real import CONFIG, KEY, PYTHON, RealEmulator
 from tests.judging.drops import MODEL, Drop
 from tests.judging.results import finished, wrong_results
+from tests.waiting import until
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 40.0
@@ -124,7 +125,7 @@ class House:
     def start(self, *prefix: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start the daemon and wait until it answers."""
         self.launch(*prefix, **options)
-        until(self._answers, what="the daemon to answer")
+        until(self._answers, what="the daemon to answer", seconds=PATIENCE_SECONDS)
         self.look()
         assert self.process is not None
         return self.process
@@ -347,16 +348,6 @@ def line(key: str, text: str = "hello") -> bytes:
     """Return one request in the service's own form."""
     request = {"contents": [{"parts": [{"text": text}]}]}
     return json.dumps({"key": key, "request": request}).encode() + b"\n"
-
-
-def until(true: Callable[[], T], *, what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """Wait for other processes, bounded; returns what came true."""
-    ends = time.monotonic() + seconds
-    while not (found := true()):
-        if time.monotonic() > ends:
-            raise TimeoutError(f"waited {seconds:g} s for {what}")
-        time.sleep(POLL_SECONDS)
-    return found
 
 
 def _merged(text: str, service: str, more: str) -> str:

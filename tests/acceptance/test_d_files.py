@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import house, line, until
+from tests.acceptance.house import PATIENCE_SECONDS, house, line
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 IS_ROOT = os.geteuid() == 0
@@ -226,6 +227,7 @@ def test_d6_words_of_strangers_reach_the_log_as_text(home):
     shown = until(
         lambda: [one for one in home.client.sets(limit=5) if "DROP TABLE" in one["name"]],
         what="the set",
+        seconds=PATIENCE_SECONDS,
     )
 
     assert shown[0]["name"].isprintable()

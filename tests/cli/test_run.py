@@ -5,25 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.status.client import Client, Unreachable
+from tests.waiting import until
 
 PROGRAM = [sys.executable, "-m", "orchestrator"]
 KEY = "AIzaSyTESTKEY_abcdefghijklmnopqrstuvwxyz0"
-PATIENCE = 30
-
-
-def until(true):
-    """Wait until something is true, or give up."""
-    for _ in range(PATIENCE * 20):
-        if found := true():
-            return found
-        time.sleep(0.05)  # a process of its own gives no other sign
-    raise AssertionError("it never came to that")
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 
 import pytest
 
 from orchestrator.status.client import Client, Unreachable
+from tests.waiting import until
 
 PATIENCE_SECONDS = 30
 SETTINGS = """\
@@ -24,15 +24,6 @@ state_dir = "{state}"
 max_active_jobs = {jobs}
 """
 pytestmark = pytest.mark.slow
-
-
-def until(true):
-    """Wait until something is true, or give up."""
-    for _ in range(PATIENCE_SECONDS * 20):
-        if found := true():
-            return found
-        time.sleep(0.05)  # a process of its own gives no other sign
-    raise AssertionError("it never came to that")
 
 
 @pytest.fixture(scope="module")
