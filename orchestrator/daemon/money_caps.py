@@ -30,10 +30,16 @@ from orchestrator.store.questions import Flying
 from orchestrator.store.request_sets import StoredSet
 
 
+def verdict(tx: Tx, now: datetime, purse: Purse, part: Part) -> Hold | Wait | None:
+    """Tell whether this batch may be paid now (None), has to wait, or holds its set."""
+    books = _Books(tx, now, purse)
+    return Wait() if _unmeasured(tx, purse, books.capped([part])) else books.judge(part)
+
+
 def obstacle(tx: Tx, now: datetime, purse: Purse, part: Part) -> Hold | None:
-    """Tell which cap this batch would break, None if it may be paid (or has to wait)."""
-    verdict = _Books(tx, now, purse).judge(part)
-    return verdict if isinstance(verdict, Hold) else None
+    """Tell which cap this batch would break, whether or not it has to wait besides."""
+    judged = _Books(tx, now, purse).judge(part)
+    return judged if isinstance(judged, Hold) else None
 
 
 def too_early(
@@ -41,7 +47,7 @@ def too_early(
 ) -> frozenset[IdempotencyKey]:
     """Return those batches that wait until what is in flight has told what it costs."""
     books = _Books(tx, now, purse)
-    capped = [part for part in parts if books.caps_of(part.request_set) != (None, None)]
+    capped = books.capped(parts)
     waiting = [part.token for part in capped if isinstance(books.judge(part), Wait)]
     return frozenset(waiting) | _unmeasured(tx, purse, capped)
 
@@ -97,6 +103,10 @@ class _Books:
         holds = (verdict for verdict in verdicts if isinstance(verdict, Hold))
         waits = (verdict for verdict in verdicts if isinstance(verdict, Wait))
         return next(holds, None) or next(waits, None)
+
+    def capped(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """Return those that any cap binds now."""
+        return [part for part in parts if self.caps_of(part.request_set) != (None, None)]
 
     def caps_of(self, set_id: SetId) -> tuple[Cap | None, int | None]:
         """Return the set's own cap and that of the day, as far as they bind this set now."""

@@ -16,7 +16,7 @@ from orchestrator.daemon import money_caps
 from orchestrator.daemon.blocking import Gate
 from orchestrator.daemon.money import Purse
 from orchestrator.domain.batches import Part, Usage
-from orchestrator.domain.caps import Hold
+from orchestrator.domain.caps import Hold, Wait
 from orchestrator.domain.evidence import Evidence, Start
 from orchestrator.domain.ids import (
     AccountFingerprint,
@@ -244,10 +244,10 @@ class OneProject:
 
     # ---- money and holds ----------------------------------------------------------------------
 
-    async def afford(self, part: Part) -> Hold | None:
-        """Tell which cap on cost this batch would break."""
+    async def afford(self, part: Part) -> Hold | Wait | None:
+        """Tell which cap on cost this batch would break, or may break."""
         purse = self.policies.purse
-        return await self.journal.read(money_caps.obstacle, self.clock.now(), purse, part)
+        return await self.journal.read(money_caps.verdict, self.clock.now(), purse, part)
 
     async def too_early(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
         """Return those that wait until what is in flight has told what it costs."""

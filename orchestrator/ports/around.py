@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator.domain.batches import Part, Usage
-from orchestrator.domain.caps import Hold
+from orchestrator.domain.caps import Hold, Wait
 from orchestrator.domain.evidence import Evidence
 from orchestrator.domain.ids import (
     IdempotencyKey,
@@ -107,8 +107,11 @@ class Project(Protocol):
     def saw(self, scan: Scan, others: Others | None) -> None:
         """Note what a scan showed: states, and what others run (None: it was not complete)."""
 
-    async def afford(self, part: Part) -> Hold | None:
-        """Tell which cap on cost this batch would break, None if it may be paid."""
+    async def afford(self, part: Part) -> Hold | Wait | None:
+        """Tell which cap on cost this batch would break, None if it may be paid.
+
+        It waits where what is in flight has to tell its cost first.
+        """
 
     async def too_early(self, parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
         """Return those that a cap lets wait until what is in flight has told its cost."""

@@ -19,6 +19,7 @@ from functools import partial
 from orchestrator.domain import batches as machine, ids
 from orchestrator.domain.admission import Oversized, admit, is_oversized, probes
 from orchestrator.domain.batches import BatchEdge, LapseReason, Part, Submitting, Unsent, Uploaded
+from orchestrator.domain.caps import Hold, Wait
 from orchestrator.domain.ids import AccountFingerprint, InstallId
 from orchestrator.domain.jobs import JobSnapshot
 from orchestrator.domain.policy import RetryPolicy, backoff
@@ -166,12 +167,14 @@ class Submit:
         sending.now.add(token)
         try:
             async with self.paying:  # a cap is judged with every earlier intent counted
-                if await self.project.too_early([item.part]):
-                    return
-                if (cap := await self.project.afford(item.part)) is not None:
-                    await self.project.hold(item.part.request_set, cap.why, cap.until)
-                    return
-                await self.journal.record(intent, also=partial(_demand_work, item.part))
+                match await self.project.afford(item.part):
+                    case Wait():
+                        return
+                    case Hold() as cap:
+                        await self.project.hold(item.part.request_set, cap.why, cap.until)
+                        return
+                    case None:
+                        await self.journal.record(intent, also=partial(_demand_work, item.part))
             await self.work.mark_sent(folder, token)
             await self._act(intent.after, folder)
         finally:

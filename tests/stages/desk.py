@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.domain.batches import Batch, Part, Submitting
-from orchestrator.domain.caps import Hold
+from orchestrator.domain.caps import Hold, Wait
 from orchestrator.domain.evidence import Evidence, Start
 from orchestrator.domain.ids import AccountFingerprint, IdempotencyKey, SetId, install_prefix
 from orchestrator.domain.jobs import JobSnapshot, Scan
@@ -92,8 +92,8 @@ class Account:
     def look_at(self, when: float) -> None:
         self.looks.append(when)
 
-    async def afford(self, _part: Part) -> Hold | None:
-        return self.cap
+    async def afford(self, part: Part) -> Hold | Wait | None:
+        return Wait() if part.token in self.waiting else self.cap
 
     async def too_early(self, _parts: Sequence[Part]) -> frozenset[IdempotencyKey]:
         return self.waiting
