@@ -173,4 +173,4 @@ class _explained:  # noqa: N801 - reads as a verb where it is used
             raise failure.Failure(f"{where}; {advice}", failure.NO_PERMISSION) from None
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise failure.Failure(f"{where}; make room there", failure.CANNOT_CREATE) from None
-        raise failure.Failure(f"{where}; nothing was dropped", failure.CANNOT_CREATE) from None
+        raise failure.Failure(f"{where}; it was not dropped", failure.CANNOT_CREATE) from None

@@ -71,7 +71,13 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
     options = _options(settings, given, extra.read() if extra else b"")
 
     def drop_all() -> list["Dropped"]:
-        return [_drop(file, name, settings, options, quiet=as_json) for file in files]
+        dropped: list[Dropped] = []
+        for file in files:
+            try:
+                dropped.append(_drop(file, name, settings, options, quiet=as_json))
+            except failure.Failure as error:
+                raise _beside(dropped, file, error) from None
+        return dropped
 
     if wait:
         from orchestrator.cli.waiting import Followed
@@ -80,6 +86,16 @@ def submit(files: tuple[str, ...], name: str | None, config: Path | None, **give
             return follow.to_the_end(drop_all(), settings.paths, as_json=as_json)
     _tell(drop_all(), settings, as_json=as_json)
     return failure.OK
+
+
+def _beside(dropped: list["Dropped"], file: str, error: failure.Failure) -> failure.Failure:
+    """Say with a failure what lies in the inbox already: nobody should drop that twice."""
+    if not dropped:
+        return error
+    names = ", ".join(shown_name(each.name) for each in dropped)
+    were = "was" if len(dropped) == 1 else "were"
+    advice = f"{names} {were} dropped before it: submit the others only"
+    return error.reworded(f"{shown_name(file)}: {error}; {advice}")
 
 
 def _options(settings: "Settings", given: dict[str, Any], extra: bytes) -> str:

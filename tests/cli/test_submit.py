@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -140,6 +141,27 @@ def test_of_several_files_each_name_is_looked_at_first(call, prompts, inbox, hom
     assert ended.code == os.EX_USAGE
     assert "'.hidden' cannot name a set" in ended.err
     assert list(inbox.iterdir()) == []
+
+
+def test_what_was_dropped_before_a_failure_is_said(prompts, inbox, home):
+    """Whoever gives the same command again would drop it twice."""
+    large = home / "large.jsonl"
+    large.write_text(LINE * 2_000)
+    files = [str(prompts), str(large), "--model", "gemini-2.5-flash"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "submit", *files],
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+
+    assert ended.returncode == os.EX_CANTCREAT
+    assert "large.jsonl: " in ended.stderr
+    assert "cannot write: File too large; it was not dropped" in ended.stderr
+    assert "prompts was dropped before it: submit the others only" in ended.stderr
+    assert sorted(path.name for path in inbox.iterdir()) == ["prompts.jsonl", "prompts.toml"]
 
 
 @pytest.mark.usefixtures("prompts")
