@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,7 @@ SPEED = "4"
 KEY = "any-key-will-do-for-the-emulator"
 SHOWN_CHARACTERS_MAX = 300
 RESULTS_SHOWN = 2
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command(
@@ -56,9 +58,9 @@ def demo(folder: Path, *, as_json: bool) -> int:
     folder = folder.absolute()
     began = time.monotonic()
     try:
-        with _interruptible(), ExitStack() as stack:
+        with interruptible() as interrupted, ExitStack() as stack:
             _make(folder)
-            stage = _Stage(folder, stack, quiet=as_json)
+            stage = _Stage(folder, stack, interrupted, quiet=as_json)
             views = stage.play()
     except KeyboardInterrupt:
         screen.hint(f"\nstopped; nothing is left running. Clean up with: rm -r {_shown(folder)}")
@@ -70,13 +72,29 @@ def demo(folder: Path, *, as_json: bool) -> int:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def interruptible() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the demo as Ctrl-C does, and either be heard wherever it comes.
+
+    What Python runs between two lines (a finaliser, a callback of an import) swallows an
+    exception. So what is yielded raises it again, and is called wherever the demo waits.
+    """
+    heard: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    heeded = [each for each in _INTERRUPTS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
-        yield
+        yield interrupted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _make(folder: Path) -> None:
@@ -96,10 +114,11 @@ def _make(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """The demo's folder, what runs in it, and whom to tell."""
+    """The demo's folder, what runs in it, what raises when it shall end, and whom to tell."""
 
     folder: Path
     stack: ExitStack
+    interrupted: Callable[[], None]
     quiet: bool
 
     def play(self) -> Sequence[Any]:
@@ -123,7 +142,7 @@ class _Stage:
         emulator = self.stack.enter_context(
             child("emulator", arguments, self.folder / "emulator.log", clean_environment())
         )
-        found = _wait(emulator, lambda: re.search(r"http://[0-9.:]+", emulator.output()))
+        found = self._wait(emulator, lambda: re.search(r"http://[0-9.:]+", emulator.output()))
         return emulator, found[0]
 
     def _start_daemon(self, url: str) -> tuple["Child", Path]:
@@ -146,7 +165,7 @@ class _Stage:
             except Unreachable:
                 return None
 
-        _wait(daemon, answers)
+        self._wait(daemon, answers)
         return daemon, state / "inbox"
 
     def _socket(self, state: Path) -> Path:
@@ -165,6 +184,7 @@ class _Stage:
         daemon = Client(find_socket(self.folder / "config.toml", {}))
 
         def check() -> None:
+            self.interrupted()
             for each in children:
                 each.check()
 
@@ -183,21 +203,23 @@ class _Stage:
         with (self.folder / f"{name}.jsonl").open("rb") as source:
             return drop(source, inbox, name, ".jsonl", options, lambda _: None)
 
+    def _wait(self, child: "Child", ready: Callable[[], Any]) -> Any:
+        """Wait until `ready` returns something, as long as the process lives."""
+        for _ in range(int(START_SECONDS_MAX / LOOK_SECONDS)):
+            self.interrupted()
+            child.check()
+            if found := ready():
+                return found
+            time.sleep(LOOK_SECONDS)
+        message = (
+            f"the {child.name} did not start within {span(START_SECONDS_MAX)}; see {child.log}"
+        )
+        raise failure.Failure(message, failure.UNAVAILABLE)
+
     def _say(self, line: str) -> None:
         if not self.quiet:
             screen.say(line)
             screen.flush()
-
-
-def _wait(child: "Child", ready: Callable[[], Any]) -> Any:
-    """Wait until `ready` returns something, as long as the process lives."""
-    for _ in range(int(START_SECONDS_MAX / LOOK_SECONDS)):
-        child.check()
-        if found := ready():
-            return found
-        time.sleep(LOOK_SECONDS)
-    message = f"the {child.name} did not start within {span(START_SECONDS_MAX)}; see {child.log}"
-    raise failure.Failure(message, failure.UNAVAILABLE)
 
 
 # ---- the end ------------------------------------------------------------------------------------

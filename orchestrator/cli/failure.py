@@ -43,11 +43,20 @@ class Failure(Exception):
         return Failure(message, self.code, self.status)
 
     def problem(self) -> dict[str, object]:
-        """Return it as problem details (RFC 9457), with the command's exit code."""
-        detail, _, remedy = str(self).partition("; ")
-        if "\n" in str(self):  # several, each with its own
-            detail, remedy = str(self), "mend each of them"
+        """Return it as problem details (RFC 9457), with the command's exit code.
+
+        Several mistakes are also listed one by one in `errors`, each with its own remedy.
+        """
         told: dict[str, object] = {"type": "about:blank", "title": TITLES.get(self.code, "Failed")}
         if self.status is not None:
             told["status"] = self.status
-        return told | {"detail": detail, "remedy": remedy, "exit_code": self.code}
+        mistakes = [_mistake(line) for line in str(self).splitlines()]
+        if len(mistakes) > 1:
+            several = {"detail": str(self), "remedy": "mend each of errors", "errors": mistakes}
+            return told | several | {"exit_code": self.code}
+        return told | _mistake(str(self)) | {"exit_code": self.code}
+
+
+def _mistake(said: str) -> dict[str, str]:
+    detail, _, remedy = said.partition("; ")
+    return {"detail": detail, "remedy": remedy}

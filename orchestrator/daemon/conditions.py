@@ -11,6 +11,7 @@ from orchestrator.status.views import Condition
 
 log = structlog.get_logger()
 SPACE = "space"
+PASSING = frozenset({"doubtful_start", "model_check", "slow"})
 REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
     "doubtful_start": "nothing to do: jobs that the ledger may not know are looked for first",
@@ -47,6 +48,7 @@ class Conditions:
             remedy=remedy,
             since=self.clock.now(),
             fatal=False,
+            passing=kind in PASSING,
         )
         self.board.raise_condition(condition)
         if not known:

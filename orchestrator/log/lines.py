@@ -15,6 +15,7 @@ from orchestrator.service.redaction import Redactor
 
 FIELD_CHARACTERS_MAX = 2000
 TRACE_LINES_MAX = 200
+LISTED_MAX = 50
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -70,6 +71,8 @@ def _plainly(redact: Redactor) -> Processor:
     def shown(value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):
             return value
+        if isinstance(value, list | tuple):
+            return [shown(each) for each in value[:LISTED_MAX]]
         text = printable(value if isinstance(value, str) else str(value))
         if len(text) > FIELD_CHARACTERS_MAX:  # hide first, so that no half of a secret is left
             return redact(text)[: FIELD_CHARACTERS_MAX - 1] + "…"
@@ -122,7 +125,7 @@ def _renderer_for_people(colour: bool) -> Processor:  # noqa: FBT001 - one calle
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return f'"{text}"' if " " in text or not text else text
 
 

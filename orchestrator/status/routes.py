@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.status.control import BODIES, MEANING, Done, Verb
 from orchestrator.status.views import (
@@ -36,6 +36,18 @@ Whole = Annotated[int, Field(ge=0, lt=10**18), BeforeValidator(_digits)]
 Limit = Annotated[int, Field(ge=1, le=500), BeforeValidator(_digits)]
 
 
+def _known_state(word: str) -> str:
+    """Refuse a word that no set will ever have: it would find nothing, whatever there is."""
+    if word not in SHOWN:
+        raise ValueError(f"must be one of {', '.join(SHOWN)}")
+    return word
+
+
+AnyState = Annotated[
+    str, Field(json_schema_extra={"enum": list(SHOWN)}), AfterValidator(_known_state)
+]
+
+
 class Query(BaseModel):
     """The base of query parameters: an unknown one is an error, not a filter that does nothing."""
 
@@ -45,9 +57,7 @@ class Query(BaseModel):
 class SetsQuery(Query):
     """Which sets: by state (either word, may be repeated), exact name, or beginning of the id."""
 
-    state: list[Annotated[str, Field(json_schema_extra={"enum": list(SHOWN)})]] = Field(
-        default=[], max_length=len(SHOWN)
-    )
+    state: list[AnyState] = Field(default=[], max_length=len(SHOWN))
     name: str | None = Field(default=None, max_length=255)
     id: str | None = Field(default=None, pattern=r"^[a-z2-7]{1,10}$")
     after: str | None = Field(default=None, pattern=r"^[0-9]{1,18}-[a-z2-7]{10}$")

@@ -35,7 +35,10 @@ class View(BaseModel):
 
 
 class Condition(View):
-    """Something that is wrong, and what to do about it. `fatal` makes the daemon not ready."""
+    """Something that is wrong, and what to do about it.
+
+    `fatal` makes the daemon not ready; `passing` is what ends without anybody's help.
+    """
 
     kind: str
     subject: str
@@ -43,6 +46,7 @@ class Condition(View):
     remedy: str
     since: AwareDatetime
     fatal: bool
+    passing: bool
 
 
 class Service(View):

@@ -134,4 +134,7 @@ def test_several_mistakes_of_the_settings_stay_together_in_json(call, prompts, h
     told = json.loads(ended.out)
     said = [line.removeprefix("orchestrator: ") for line in ended.err.splitlines()]
     assert len(said) > 1
-    assert (told["detail"].splitlines(), told["remedy"]) == (said, "mend each of them")
+    assert told["detail"].splitlines() == said
+    parts = [tuple(line.partition("; ")[::2]) for line in said]
+    assert [(one["detail"], one["remedy"]) for one in told["errors"]] == parts
+    assert told["remedy"] == "mend each of errors"

@@ -113,6 +113,18 @@ def test_a_ledger_of_a_newer_version_is_found(found, home):
     assert "newer orchestrator" in finding["said"]
 
 
+@pytest.mark.parametrize(("passing", "verdict"), [(False, "fail"), (True, "warn")])
+def test_what_ends_by_itself_is_only_a_warning(found, daemon, shown, passing, verdict):
+    """A condition that asks nothing of anybody does not make the doctor fail."""
+    condition = {
+        "kind": "slow", "subject": "", "message": "a job waits for 30 h", "remedy": "wait",
+        "since": "2026-01-02T03:04:05Z", "fatal": False, "passing": passing,
+    }  # fmt: skip
+    daemon.status = shown.a_status(conditions=[condition])
+
+    assert one(found("--offline"), "daemon", verdict)["said"] == "a job waits for 30 h"
+
+
 def test_what_the_running_daemon_lacks_is_told(found, daemon, shown):
     """Conditions and blocks of the daemon are findings with the daemon's own remedy."""
     daemon.status = shown.a_status(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.demo import interruptible
 from orchestrator.status.client import Client, Unreachable
 from tests.waiting import until
 
@@ -172,6 +173,24 @@ def test_the_demo_can_be_interrupted_at_any_time(home, moment, number):
         assert code == 130
         assert f"rm -r {folder}" in demo.stderr.read()
     until(lambda: not children_of(folder))
+
+
+def test_an_interrupt_that_a_finaliser_swallowed_is_heard(monkeypatch):
+    """An exception raised in a finaliser goes nowhere; the demo ends at its next look."""
+    swallowed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
+
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with interruptible() as interrupted:
+        interrupted()
+        Finalised()
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    assert len(swallowed) == 1
 
 
 @pytest.mark.slow

@@ -32,7 +32,8 @@ def report(shown):
             conditions=[
                 {
                     "kind": "space", "subject": "", "message": "only 12 bytes are free",
-                    "remedy": "free some space", "since": "2026-01-02T03:04:05Z", "fatal": False,
+                    "remedy": "free some space", "since": "2026-01-02T03:04:05Z",
+                    "fatal": False, "passing": False,
                 }
             ],
             projects=[

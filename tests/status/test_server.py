@@ -50,6 +50,7 @@ async def test_the_status_tells_what_is_done_what_is_needed_and_what_is_wrong(wo
             remedy="free some space",
             since=world.clock.now(),
             fatal=False,
+            passing=False,
         )
     )
     snapshot = JobSnapshot(
@@ -134,6 +135,8 @@ async def test_sets_are_filtered_by_either_word_and_by_name(world, asking, make)
         "limit=%201",
         "limit=1&limit=2",
         "stat=x",
+        "state=bogus",
+        "state=running&state=Held",
         "after=x",
     ],
 )
@@ -247,6 +250,7 @@ async def test_ready_means_that_work_is_done(world, asking):
         remedy="free some space",
         since=world.clock.now(),
         fatal=True,
+        passing=False,
     )
     board.raise_condition(fatal)
     assert (await ask(asking, "/readyz", 503))["remedy"] == "free some space"
@@ -268,6 +272,7 @@ async def test_a_condition_keeps_the_time_since_when_it_is(world, asking):
                 remedy="free some",
                 since=since + timedelta(hours=hours),
                 fatal=False,
+                passing=False,
             )
         )
 
