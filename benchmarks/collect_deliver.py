@@ -28,6 +28,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ FLOORS = {"in-order": 0.5, "shuffled": 0.3}
 MEGABYTE = 1_000_000
 FOLDER = "set"
 KEY_DIGITS = 9
+KEY_LAST = 6  # times as often as it comes first
 PAGE_BYTES = 4096
 SPARE_BYTES = 256 << 20
 UNBOUNDED = 1 << 40
@@ -105,22 +107,33 @@ def lay_down(work: Path, requests: int, line_bytes: int = 160) -> None:
 
 
 def answers(path: Path, requests: int, line_bytes: int, order: str) -> None:
-    """Write answer lines as the service does: compact, the key last."""
-    frame = (
-        b'{"response":{"candidates":[{"content":{"parts":[{"text":"%b"}],"role":"model"},'
-        b'"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":12,"candidatesTokenCount":'
-        b'34,"totalTokenCount":46},"modelVersion":"m"},"key":"%d"}\n'
-    )
+    """Write answer lines as the service does: members in any order, the key mostly last."""
+    frames = _answer_frames()
     text = ("naïve words, \\n and more of them. " * (line_bytes // 30 + 1)).encode()
-    text = text[: max(line_bytes - len(frame), 0)].decode("utf-8", "ignore").encode()
+    text = text[: max(line_bytes - len(frames[0]), 0)].decode("utf-8", "ignore").encode()
     text = text.rstrip(b"\\")
+    lines = [frame.replace(b"%b", text) for frame in frames]
     ordinals = np.arange(requests)
     if order == "shuffled":
         np.random.default_rng(1).shuffle(ordinals)
     with path.open("wb") as file:
         for start in range(0, requests, 1000):
             some = ordinals[start : start + 1000].tolist()
-            file.write(b"".join([frame % (text, ordinal) for ordinal in some]))
+            file.write(b"".join([lines[each % len(lines)] % each for each in some]))
+
+
+def _answer_frames() -> list[bytes]:
+    """Return lines with places for their text and key: every order of what matters, evenly."""
+    members = [
+        b'"candidates":[{"content":{"parts":[{"text":"%b"}],"role":"model"},"finishReason":"STOP"}]',
+        b'"usageMetadata":{"promptTokenCount":12,"candidatesTokenCount":34,"totalTokenCount":46}',
+        b'"modelVersion":"m"',
+    ]
+    responses = [b'"response":{%b}' % b",".join(order) for order in permutations(members)]
+    key = b'"key":"%d"'
+    last = [b"{%b}\n" % b",".join([response, key]) for response in responses]
+    first = [b"{%b}\n" % b",".join([key, response]) for response in responses]
+    return last * KEY_LAST + first
 
 
 def about(requests: int) -> SetInfo:

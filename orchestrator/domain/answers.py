@@ -1,8 +1,8 @@
 """Lines of a batch's answers → whose they are, where the useful JSON lies, what it cost.
 
-Members come in any order, `key` usually last. A run of lines in the common layout is read in one
+Members come in any order, `key` usually last. A run of lines in the common layouts is read in one
 go, anything else line by line. Both give the same rows, and both validate: JSON syntax of every
-nested value, and UTF-8.
+nested value, and UTF-8. What holds an odd line is halved, so that few others are read like it.
 """
 
 import re
@@ -25,6 +25,7 @@ from orchestrator.domain.found import (
 from orchestrator.domain.usage import Response, summed, told
 from orchestrator.domain.usual_answers import ORDINAL_DIGITS_MAX, read_usual
 
+APART_BYTES = 1 << 12  # so much is read line by line when any of it is odd
 _KEY_IN_TAIL = re.compile(rb'[{,]\s*"key"\s*:\s*"(\d{1,18})"\s*\}\s*\}?\s*$')
 _KEY_IN_HEAD = re.compile(rb'^\s*\{\s*(?:"metadata"\s*:\s*\{\s*)?"key"\s*:\s*"(\d{1,18})"')
 
@@ -57,7 +58,15 @@ def read_lines(data: bytes, base: int) -> Reading:
 
     The last line may lack its newline.
     """
-    return read_usual(data, base) or _read_each(data, base)
+    reading = read_usual(data, base)
+    if reading is not None:
+        return reading
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if len(data) <= APART_BYTES or not 0 < middle < len(data):
+        return _read_each(data, base)
+    halves = read_lines(data[:middle], base), read_lines(data[middle:], base + middle)
+    found = np.concatenate([half.found for half in halves])
+    return Reading(found, halves[0].usage + halves[1].usage)
 
 
 def _read_each(data: bytes, base: int) -> Reading:

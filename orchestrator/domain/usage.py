@@ -25,6 +25,8 @@ class Response(msgspec.Struct, gc=False):
 
 _NONE = UsageMetadata()
 _USAGE = b',"usageMetadata":{'
+_CANDIDATES = b',"candidates":['
+HEAD_BYTES = 1000  # before the candidates stand a few short members
 _response = msgspec.json.Decoder(Response)
 
 
@@ -39,18 +41,33 @@ def told(response: bytes | memoryview) -> Response:
 def told_at_the_ends(data: bytes, starts: Sequence[int], ends: Sequence[int]) -> list[Response]:
     """Return what responses tell that lie in `data`, valid JSON: from their ends if they can.
 
-    What the last `,"usageMetadata":{` begins is read as an object of its own. Where that ends with
-    the response, it is a member of it: were it one of an inner object, something would follow.
+    Members come in any order, so what stands before the candidates is read as an object of its
+    own, or else what the last `,"usageMetadata":{` begins. Where that is an object, the response
+    was cut between two of its own members: were it between those of an inner object, too many
+    or too few braces would be left.
     """
-    places = [data.rfind(_USAGE, *span) for span in zip(starts, ends, strict=True)]
-    tails = [data[at + 1 : end] for at, end in zip(places, ends, strict=True)]
-    if places and min(places) >= 0:
+    view, spans = memoryview(data), list(zip(starts, ends, strict=True))
+    parts = [part for start, end in spans if (part := _end_of(data, start, end)) is not None]
+    if len(parts) == len(spans):
         try:
-            return _response.decode_lines(b"{" + b"\n{".join(tails))
+            responses = _response.decode_lines(b"\n".join(parts))
         except msgspec.DecodeError:
             pass
-    view = memoryview(data)
-    return [told(view[start:end]) for start, end in zip(starts, ends, strict=True)]
+        else:
+            return [
+                response if response.usageMetadata is not None else told(view[start:end])
+                for response, (start, end) in zip(responses, spans, strict=True)
+            ]
+    return [told(view[start:end]) for start, end in spans]
+
+
+def _end_of(data: bytes, start: int, end: int) -> bytes | None:
+    """Return the end of a response that is likely to tell its tokens; None if neither is."""
+    candidates = data.find(_CANDIDATES, start, min(start + HEAD_BYTES, end))
+    if candidates >= 0 and data.find(_USAGE[1:], start, candidates) >= 0:
+        return data[start:candidates] + b"}"
+    at = data.rfind(_USAGE, start, end)
+    return b"{" + data[at + 1 : end] if at >= 0 else None
 
 
 def summed(responses: Sequence[Response]) -> Usage:

@@ -1,13 +1,14 @@
-"""Many lines of answers in one go: the common layout, its spans by arithmetic.
+"""Many lines of answers in one go: the common layouts, their spans by arithmetic.
 
-Lines are `{"response":…,"key":"N"}` or so with an error, and nothing else. A run that holds any
-other line is not read here at all. Both ways here validate JSON syntax, of every nested value, and
-UTF-8. Short lines are parsed into what is wanted of them. Long ones are only passed over, which
-tells the exact span of each value; the tokens that they took are looked for at their ends.
+Lines are `{"response":…,"key":"N"}` or `{"key":"N","response":…}`, or so with an error, and nothing
+else: the service writes members in any order. A run that holds any other line is not read here at
+all. Both ways here validate JSON syntax, of every nested value, and UTF-8. Short lines are parsed
+into what is wanted of them. Long ones are only passed over, which tells the exact span of each
+value; the tokens that they took are looked for at their ends.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -18,16 +19,23 @@ from orchestrator.domain.found import FOUND, RESPONSE, Found, Reading, is_utf8
 from orchestrator.domain.usage import Response, summed, told_at_the_ends
 
 Places: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 
 BYTES_MAX = 1 << 20  # more in one go would only cost memory
 LONG_LINE_BYTES = 1000
 ORDINAL_DIGITS_MAX = 18
 POWERS = 10 ** np.arange(1, ORDINAL_DIGITS_MAX + 1, dtype=np.int64)
 
-_RESPONSE_HEAD = b'{"response":'
-_ERROR_HEAD = b'{"error":'
-_KEY = b',"key":"'
-_END = b'"}'
+_RESPONSE = b'"response":'
+_ERROR = b'"error":'
+_HEADS = (b"{" + _RESPONSE, b"{" + _ERROR, b'{"key":"')
+_KEY_AHEAD = b'{"key":"'
+_KEY_BEHIND = b',"key":"'
+_BETWEEN = b'",'  # after a key that is ahead
+_END = b'"}'  # after one that is behind
+_ENDS = (_END + b"\n", b"}}\n")
+_WORD = 8  # bytes that are compared at once
+SHORTEST_BYTES = len(b'{"key":"0","error":{}}')
 NONE = msgspec.Raw()
 
 
@@ -54,13 +62,13 @@ _error = msgspec.json.Decoder(_Error)
 
 
 def read_usual(data: bytes, base: int) -> Reading | None:
-    """Read whole lines of the common layout; None if any of them is another.
+    """Read whole lines of the common layouts; None if any of them is another.
 
-    Each line begins with its object and ends with the key as the object's last member. So no
-    object goes over two lines, no two lie on one, and the value ends where `,"key":"` begins.
-    `base` is the offset of `data` in the answers file.
+    Each line is an object of two members, a key and a value. So no object goes over two lines, no
+    two lie on one, and the value is all that stands between the frame's parts. `base` is the
+    offset of `data` in the answers file.
     """
-    if not data.startswith((_RESPONSE_HEAD, _ERROR_HEAD)) or not data.endswith(_END + b"\n"):
+    if not data.startswith(_HEADS) or not data.endswith(_ENDS):
         return None
     if len(data) > BYTES_MAX or not is_utf8(data):
         return None
@@ -81,9 +89,11 @@ def _read_short(data: bytes) -> Reading | None:
     if len(responses) + len(errors) != len(lines):
         return None
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-    found = _spans(data, [line.key for line in lines], ends, [place for place, _ in errors])
-    if found is None or not _single(data, len(lines), bool(errors)):
+    failed = [place for place, _ in errors]
+    spans = _spans(data, [line.key for line in lines], ends, failed)
+    if spans is None or not _single(data, spans[1], failed):
         return None
+    found = spans[0]
     for place, error in errors:
         found["code"][place] = rpc_code(error.code)
     return Reading(found, summed(responses))
@@ -93,9 +103,11 @@ def _read_long(data: bytes) -> Reading | None:
     lines = _long.decode_lines(data)
     responses = [memoryview(line.response) for line in lines]
     errors = [(n, memoryview(line.error)) for n, line in enumerate(lines) if line.error is not NONE]
-    found = _spans(data, [line.key for line in lines], _newlines(data), [n for n, _ in errors])
-    if found is None or not _are_objects(data, found):
+    keys, failed = [line.key for line in lines], [place for place, _ in errors]
+    spans = _spans(data, keys, _newlines(data), failed)
+    if spans is None:
         return None
+    found = spans[0]
     held = [len(response) for response in responses]
     for place, error in errors:
         held[place] += len(error)
@@ -117,64 +129,78 @@ def _newlines(data: bytes) -> Places:
     return np.array(ends, np.int64)
 
 
-def _spans(data: bytes, keys: Sequence[int], ends: Places, failed: Sequence[int]) -> Found | None:
-    """Return the rows of lines that end at `ends`, as for responses but for their lengths.
+def _spans(
+    data: bytes, keys: Sequence[int], ends: Places, failed: Sequence[int]
+) -> tuple[Found, Mask] | None:
+    """Return the rows of lines that end at `ends`, and whose key stands ahead of the value.
 
-    None unless each is `{"response":…,"key":"N"}`, or `{"error":…,"key":"N"}` if it `failed`.
+    All rows are as for responses. None unless each is framed as it should be, by an error's name
+    if it `failed`, around an object.
     """
     ordinals = np.array(keys, np.int64)
     if len(ends) != len(keys) or (ordinals < 0).any():
         return None
     starts = np.empty_like(ends)
     starts[0], starts[1:] = 0, ends[:-1] + 1
-    cuts = ends - (len(_KEY) + len(_END)) - _digits(ordinals)
-    heads = np.full(len(keys), len(_RESPONSE_HEAD))
-    heads[failed] = len(_ERROR_HEAD)
-    if not _framed(data, starts, heads, cuts, ends):
+    if (ends - starts < SHORTEST_BYTES).any():
+        return None
+    octets, words = np.frombuffer(data, np.uint8), _words(data)
+    ahead = words[starts] == _word_of(_KEY_AHEAD)
+    behind = ~ahead
+    digits = _digits(ordinals)
+    names = np.full(len(keys), len(_RESPONSE))
+    names[failed] = len(_ERROR)
+    named = starts + np.where(ahead, len(_KEY_AHEAD) + digits + len(_BETWEEN), len(b"{"))
+    begins = named + names
+    cuts = ends - np.where(ahead, len(b"}"), len(_KEY_BEHIND) + digits + len(_END))
+    answered = names == len(_RESPONSE)
+    is_framed = (
+        (begins < cuts).all()
+        and (words[begins[answered] - len(_RESPONSE)] == _word_of(_RESPONSE[:_WORD])).all()
+        and (words[begins[answered] - _WORD] == _word_of(_RESPONSE[-_WORD:])).all()
+        and (words[begins[~answered] - _WORD] == _word_of(_ERROR)).all()
+        and (words[cuts[behind]] == _word_of(_KEY_BEHIND)).all()
+        and _all_are(octets, ends[behind] - len(_END), _END)
+        and _all_are(octets, named[ahead] - len(_BETWEEN), _BETWEEN)
+        and _all_are(octets, starts, b"{")
+        and _all_are(octets, ends - 1, b"}")
+        and _all_are(octets, begins, b"{")
+        and _all_are(octets, cuts - 1, b"}")
+    )
+    if not is_framed:
         return None
     found = np.empty(len(keys), FOUND)
     found["ordinal"] = ordinals
-    found["offset"] = starts + heads
-    found["length"] = cuts - starts - heads
+    found["offset"] = begins
+    found["length"] = cuts - begins
     found["code"] = RESPONSE
-    return found
+    return found, ahead
 
 
-def _framed(data: bytes, starts: Places, heads: Places, cuts: Places, ends: Places) -> bool:
-    """Tell whether the frames of all lines are as they should be.
+def _single(data: bytes, ahead: Mask, failed: Sequence[int]) -> bool:
+    """Tell whether no member comes twice: the last would count, and the span would hold both.
 
-    `cuts` are where its key begins, `heads` how much stands before its value.
+    A key that comes twice is not looked for: in lines that are framed as these are, where a value
+    begins and ends with its braces, no second key has room but beside a second value.
     """
-    # Eight bytes at any place as one number: one look instead of eight.
-    words = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
-    answered = heads == len(_RESPONSE_HEAD)
-    good, bad = starts[answered], starts[~answered]
-    return (
-        bool((cuts > starts).all())
-        and _all_are(words[cuts], _KEY)
-        and _all_are(words[ends - 8] >> 48, _END)
-        and _all_are(words[good], _RESPONSE_HEAD[:8])
-        and _all_are(words[good + len(_RESPONSE_HEAD) - 8], _RESPONSE_HEAD[-8:])
-        and _all_are(words[bad], _ERROR_HEAD[:8])
-        and _all_are(words[bad + len(_ERROR_HEAD) - 8], _ERROR_HEAD[-8:])
+    late, late_errors = np.count_nonzero(ahead), np.count_nonzero(ahead[failed])
+    return data.count(b"," + _RESPONSE) == late - late_errors and (
+        not failed or data.count(b"," + _ERROR) == late_errors
     )
 
 
-def _single(data: bytes, count: int, has_errors: bool) -> bool:  # noqa: FBT001
-    """Tell whether no member comes twice: the last would count, and the span would hold both."""
-    return (
-        data.count(_KEY) == count
-        and b"," + _RESPONSE_HEAD[1:] not in data
-        and not (has_errors and b"," + _ERROR_HEAD[1:] in data)
-    )
+def _words(data: bytes) -> npt.NDArray[np.uint64]:
+    """Return the eight bytes from each place on as one number: one look instead of eight."""
+    return np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
 
 
-def _are_objects(data: bytes, found: Found) -> bool:
-    return bool((np.frombuffer(data, np.uint8)[found["offset"]] == ord("{")).all())
+def _word_of(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
 
 
-def _all_are(words: npt.NDArray[Any], text: bytes) -> bool:
-    return bool((words == np.uint64(int.from_bytes(text, "little"))).all())
+def _all_are(octets: npt.NDArray[np.uint8], places: Places, text: bytes) -> bool:
+    """Tell whether a few bytes stand at each of some places."""
+    return all(bool((octets[places + step] == byte).all()) for step, byte in enumerate(text))
 
 
 def _digits(ordinals: npt.NDArray[np.int64]) -> Places:

@@ -27,7 +27,9 @@ VALUES: Any = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 9), TEXT),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.one_of(TEXT, st.sampled_from(("key", "usageMetadata"))), inner),
+        st.dictionaries(
+            st.one_of(TEXT, st.sampled_from(("key", "usageMetadata", "candidates"))), inner
+        ),
     ),
     max_leaves=6,
 )
@@ -45,7 +47,7 @@ USAGE = st.fixed_dictionaries(
 RESPONSES = st.fixed_dictionaries(
     {},
     optional={
-        "candidates": VALUES,
+        "candidates": st.one_of(VALUES, st.lists(VALUES, max_size=2)),
         "usageMetadata": USAGE,
         "modelVersion": TEXT,
         "more": VALUES,
@@ -64,15 +66,19 @@ def _dumps(value: Any, *, ascii_only: bool) -> bytes:
 
 @st.composite
 def canonical(draw: st.DrawFn) -> tuple[bytes, int, bytes, int]:
-    """Return a line in the common layout, its ordinal, its value and its code."""
+    """Return a line in a common layout, its ordinal, its value and its code."""
     ordinal, ascii_only = draw(ORDINALS), draw(st.booleans())
     if draw(st.booleans()):
-        value, name, code = draw(RESPONSES), b"response", RESPONSE
+        members = draw(st.permutations(list(draw(RESPONSES).items())))
+        value, name, code = dict(members), b"response", RESPONSE
     else:
         value, name = draw(ERRORS), b"error"
         code = value["code"]
     raw = _dumps(value, ascii_only=ascii_only)
-    return b'{"%b":%b,"key":"%d"}\n' % (name, raw, ordinal), ordinal, raw, code
+    behind, ahead = b'{"%b":%b,"key":"%d"}\n', b'{"key":"%d","%b":%b}\n'
+    if draw(st.booleans()):
+        return behind % (name, raw, ordinal), ordinal, raw, code
+    return ahead % (ordinal, name, raw), ordinal, raw, code
 
 
 @settings(deadline=None)
@@ -102,13 +108,29 @@ def test_each_line_is_found_with_its_exact_value(
 
 
 def test_the_common_layout_is_read_in_one_go() -> None:
-    """Lines with the key as the last member do not go line by line."""
-    data = b'{"response":{"a":[1,"\xc3\xa9"]},"key":"0"}\n{"error":{"code":3},"key":"10"}\n'
+    """Lines with the key as the last member or the first do not go line by line."""
+    data = (
+        b'{"response":{"a":[1,"\xc3\xa9"]},"key":"0"}\n{"error":{"code":3},"key":"10"}\n'
+        b'{"key":"7","error":{"code":5}}\n{"key":"123","response":{"a":{"response":{}}}}\n'
+    )
 
-    for reading in (read_usual(data, 0), read_usual(LONG + data, 0)):
+    for reading in (read_usual(data, 0), read_usual(LONG + data, 0), read_usual(data + LONG, 0)):
         assert reading is not None
-        assert reading.found["ordinal"].tolist()[-2:] == [0, 10]
-        assert reading.found["code"].tolist()[-2:] == [RESPONSE, 3]
+        last = reading.found[reading.found["ordinal"] != 3]
+        assert last["ordinal"].tolist() == [0, 10, 7, 123]
+        assert last["code"].tolist() == [RESPONSE, 3, 5, RESPONSE]
+
+
+def test_few_lines_are_read_like_an_odd_one_among_them() -> None:
+    """What holds an odd line is halved: each line is found, with one alone read by itself."""
+    usual = [b'{"key":"%d","response":{"n":%d}}\n' % (each, each) for each in range(2000)]
+    odd = b'{ "response": {"n": 1}, "key": "%d" }\n'
+    lines = [odd % each if each in {0, 777, 1999} else usual[each] for each in range(2000)]
+
+    reading = read_lines(b"".join(lines), 5)
+
+    assert reading.found["ordinal"].tolist() == list(range(2000))
+    assert reading.found.tolist() == _read_each(b"".join(lines), 5).found.tolist()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +149,24 @@ def test_the_common_layout_is_read_in_one_go() -> None:
         b'{"response":{},"key":"7"}',
         b'{"response":{},"key":"-7"}\n',
         b'{"response":{},"key":"\xef\xbc\x97"}\n',
+        b'{"key":"1","response":{}}\n{"key":"2",\n"response":{}}\n',
+        b'{"key":"1","response":{}}{"key":"2","response":{\n}}\n',
+        b'{"key":"1","response":{}}{"key":"2","response":{}\n}\n',
+        b'{"key":"1","response":{},"key":"2"}\n',
+        b'{"key":"1","response":{},"response":{"a":1}}\n',
+        b'{"key":"1","error":{"code":1},"error":{"code":2}}\n',
+        b'{"key":"1","error":{"code":1},"response":{}}\n',
+        b'{"key":"007","response":{}}\n',
+        b'{"key":"\\u0037","response":{}}\n',
+        b'{"key":"7","x":1,"response":{}}\n',
+        b'{"key":"7","response":{},"x":{}}\n',
+        b'{"key":"7", "response":{}}\n',
+        b'{"key":"7","response":{} }\n',
+        b'{"key":"7","response": {}}\n',
+        b'{"key":"7","respons\\u0065":{"aaa":{}}}\n',
+        b'{"key":7,"response":{"a":{}}}\n',
+        b'{"key":"7","response":[]}\n',
+        b'{"key":"7","response":{"a":"\xff"}}\n',
         b"\n",
     ],
 )
@@ -180,6 +220,32 @@ def test_only_a_newline_ends_a_line() -> None:
     data = b'\n{"response":{"t":"%b"},"key":"1"}\n \n{"response":{},"key":"2"}' % text
 
     assert read_lines(data, 0).found["ordinal"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("response", "tokens"),
+    [
+        (b'{"usageMetadata":{"promptTokenCount":4},"candidates":[{"a":%b}]}', 4),
+        (b'{"modelVersion":"m","usageMetadata":{"promptTokenCount":4},"candidates":[%b]}', 4),
+        (b'{"candidates":[%b],"usageMetadata":{"promptTokenCount":4},"modelVersion":"m"}', 4),
+        (b'{"x":{"usageMetadata":{"promptTokenCount":9}},"candidates":[%b]}', 0),
+        (b'{"x":{"usageMetadata":{}},"candidates":[%b],"usageMetadata":{"promptTokenCount":4}}', 4),
+        (b'{"x":{"usageMetadata":{"promptTokenCount":9},"candidates":[%b]}}', 0),
+        (b'{"candidates":[%b,{"b":1,"usageMetadata":{"promptTokenCount":9}}]}', 0),
+        (b'{"usageMetadata":{"promptTokenCount":4},"more":{"candidates":[%b]}}', 4),
+    ],
+)
+def test_tokens_of_a_long_response_are_found_wherever_they_stand(
+    response: bytes, tokens: int
+) -> None:
+    """Before the candidates or behind them; those of an inner object are another's."""
+    long = response % (b'"%b"' % (b"x" * LONG_LINE_BYTES))
+    data = b'{"key":"1","response":%b}\n' % long
+
+    reading = read_usual(data * 2, 0)
+
+    assert reading is not None
+    assert reading.usage == Usage(prompt=2 * tokens)
 
 
 def test_the_tokens_of_embeddings_are_counted_once() -> None:
