@@ -28,6 +28,7 @@ from orchestrator.store.errors import CorruptLedger
 ANSWER_LINE_BYTES_MAX = 256 * 1024 * 1024
 BALLAST = "ballast"
 FINDINGS_SHOWN = 3
+SCAN_SECONDS, SCAN_SECONDS_MIN = 1.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +111,11 @@ def rules(settings: Settings) -> Rules:
         retention=translation.retention(settings),
         line_bytes_max=settings.intake.line_bytes_max,
         flaws_kept_max=settings.intake.flaws_kept_max,
-        scan_every=timedelta(seconds=min(1.0, max(settings.intake.settle_seconds, 0.05))),
+        scan_every=_scan_every(settings.intake.settle_seconds),
     )
+
+
+def _scan_every(settle_seconds: float) -> timedelta:
+    """Return how often the inbox is looked at when nothing there has moved: it rings by itself."""
+    is_short = 0 < settle_seconds < SCAN_SECONDS
+    return timedelta(seconds=max(settle_seconds, SCAN_SECONDS_MIN) if is_short else SCAN_SECONDS)
