@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from orchestrator.store import ballast as reserve
 from orchestrator.store.errors import LedgerFull
@@ -59,9 +59,14 @@ class Ledger(Protocol):
 
 
 class Database:
-    """The ledger over one connection for life, in a thread of its own."""
+    """The ledger over one connection for life, in a thread of its own.
 
-    def __init__(self, engine: AsyncEngine, file: Path, ballast: Path | None) -> None:
+    A transaction is plain code in a greenlet, which waits in the event loop wherever the thread is
+    asked for something. SQLAlchemy's own asyncio layer does the same a step at a time, and would
+    bring its object mapper along: 6 MB, held for weeks.
+    """
+
+    def __init__(self, engine: Engine, file: Path, ballast: Path | None) -> None:
         self._engine = engine
         self._file = file
         self._ballast = ballast
@@ -84,12 +89,12 @@ class Database:
         """
         file = file_of(url)
         create_private(file)
-        engine = create_async_engine(
+        engine = create_engine(
             URL.create("sqlite+aiosqlite", database=str(file)),
             poolclass=AsyncAdaptedQueuePool,
             **ONE_CONNECTION,
         )
-        prepare(engine.sync_engine, file)
+        prepare(engine, file)
         database = cls(engine, file, ballast)
         try:
             await _whole(database._aside(bring_up, file, migrations, now, backups))
@@ -136,7 +141,7 @@ class Database:
 
     async def close(self) -> None:
         """Write everything into the one file and let go of it."""
-        await _whole(self._engine.dispose())
+        await _whole(greenlet_spawn(self._engine.dispose))
 
     async def _transact(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
@@ -152,17 +157,24 @@ class Database:
     async def _attempt(
         self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
+        def in_transaction() -> T:
+            with self._engine.begin() as connection:
+                return work(connection, *args, **kwargs)
+
         with translated(self._file):
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+            return await greenlet_spawn(in_transaction)
 
     async def _aside(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run what begins by itself or cannot run inside a transaction."""
+
+        def on_connection() -> T:
+            with self._engine.connect() as connection:
+                return work(connection, *args, **kwargs)
+
         with _alone(), translated(self._file):
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+            return await greenlet_spawn(on_connection)
 
 
 class InlineDatabase:

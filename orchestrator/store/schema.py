@@ -6,7 +6,16 @@ Every constraint has a name by one convention, or no migration could drop it aga
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    MetaData,
+    Table,
+    event,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -48,5 +57,16 @@ def check(name: str, condition: str) -> CheckConstraint:
 
 
 def one_where(name: str, condition: ColumnElement[bool], *columns: Column[Any]) -> Index:
-    """Demand that the columns are unique among the rows for which the condition holds."""
-    return Index(name, *columns, unique=True, sqlite_where=condition, postgresql_where=condition)
+    """Demand that the columns are unique among the rows for which the condition holds.
+
+    PostgreSQL is told of the condition when it makes the table: an argument of its own would load
+    all of its dialect here, too.
+    """
+    index = Index(name, *columns, unique=True, sqlite_where=condition)
+
+    def tell(_table: Table, connection: Connection, **_: Any) -> None:
+        if connection.dialect.name == "postgresql":
+            index.dialect_options["postgresql"]["where"] = condition
+
+    event.listen(columns[0].table, "before_create", tell)
+    return index
