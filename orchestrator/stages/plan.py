@@ -6,7 +6,7 @@ may have been sent: the ledger was rolled back or lost, the folder was not.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -74,7 +74,8 @@ class Plan:
 
     async def _plan(self, value: Indexed | Running, bound: int) -> None:
         rows = await self.journal.read(batch_rows.of_set, value.info.id)
-        restored = await self._restore(value.info, rows)
+        plans = await self.work.planned(value.info.folder)
+        restored = await self._restore(value.info, rows, plans)
         if restored:
             await self._enter(value, bound, restored)
             return
@@ -83,7 +84,7 @@ class Plan:
         if halves:
             await self._enter(value, bound, halves)
             return
-        for generation in _generations(rows):
+        for generation in _generations(rows, plans):
             order = self._order(value.info, bound, rows, generation, rate)
             parts = await self._new(rows, value.info.folder, order)
             if parts:
@@ -184,12 +185,13 @@ class Plan:
             turned_away=_turned_away(rows, generation),
         )
 
-    async def _restore(self, info: SetInfo, rows: Sequence[Batch]) -> list[Planned]:
+    async def _restore(
+        self, info: SetInfo, rows: Sequence[Batch], plans: Mapping[IdempotencyKey, PartPlan]
+    ) -> list[Planned]:
         known = {row.part.token for row in rows}
         live = [(row.part.lo, row.part.hi) for row in rows if machine.is_live(row)]
         serial = 1 + max((row.part.serial for row in rows), default=0)
         restored: list[Planned] = []
-        plans = await self.work.planned(info.folder)
         for token, plan in sorted(
             plans.items(), key=lambda one: (ids.generation_in(one[0]), one[1].lo)
         ):
@@ -236,9 +238,14 @@ def _turned_away(rows: Sequence[Batch], generation: int) -> Mapping[str, int]:
     return Counter(row.part.ranges for row in away if row.part.generation == generation)
 
 
-def _generations(rows: Sequence[Batch]) -> list[int]:
-    """Return the generations worth planning: the first, and what follows each that is over."""
+def _generations(rows: Sequence[Batch], plans: Iterable[IdempotencyKey]) -> list[int]:
+    """Return the generations worth planning: the first, and what follows each that is over.
+
+    A plan without a row is over, too, where a lost ledger has forgotten its batch.
+    """
     over = {row.part.generation for row in rows if isinstance(row, Lapsed | Collected)}
+    known = {row.part.token for row in rows}
+    over |= {ids.generation_in(token) for token in plans if token not in known}
     return sorted({1} | over | {generation + 1 for generation in over})
 
 

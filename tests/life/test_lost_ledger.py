@@ -1,6 +1,7 @@
 """A lost ledger is built again from the folders and the job list; nothing is paid again."""
 
-from tests.life.town import HOUR, Drop, Town, live
+from orchestrator.emulator.faults import Fault
+from tests.life.town import DAY, HOUR, Drop, Town, live
 
 
 def test_what_was_answered_from_an_earlier_run_is_again():
@@ -25,3 +26,25 @@ def test_what_was_answered_from_an_earlier_run_is_again():
         assert town.books().findings == ()
 
     live(scenario)
+
+
+def test_what_failed_is_retried_though_nothing_tells_of_its_tries():
+    """The requests of a retry go into the generation that their own count of tries says."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("some", 3))
+        await town.until_delivered()
+        assert [one["error"]["code"] for one in town.results("some")] == [12] * 3
+        await town.stop()
+        for file in town.state.glob("orchestrator.db*"):
+            file.unlink()
+        await town.start()
+        await town.pass_time(6 * HOUR)
+
+        await town.control.retry(town.infos[-1].id)
+        await town.until_delivered("some-2", within=DAY)
+
+        assert all("response" in one for one in town.results("some-2"))
+
+    refused = (Fault(do="fail", code=12, message="not offered", times=1),)
+    live(scenario, faults=refused, config="[retention]\nwork_days = 2\n")
