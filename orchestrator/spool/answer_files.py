@@ -67,14 +67,17 @@ def sink(folder: Path, token: IdempotencyKey) -> PartFile:
 
 
 def keep(folder: Path, token: IdempotencyKey) -> None:
-    """Make downloaded answers durable under their final name. Runs in a worker; repeatable."""
+    """Make downloaded answers durable under their final name. Runs in a worker; repeatable.
+
+    The name itself is made durable by `take`, before anything refers to it: until then the answers
+    can be had again.
+    """
     part, whole = _part_path(folder, token), folder / "answers" / f"{token}.jsonl"
     if part.exists():
         atomic.fsync_path(part)
         atomic.rename(part, whole)
     elif not whole.exists():  # a download that was whole and brought nothing
-        atomic.write_file(whole, b"", ANSWERS_MODE)
-    atomic.fsync_dir(whole.parent)
+        atomic.write_file(whole, b"", ANSWERS_MODE, sync_name=False)
     atomic.fsync_dir(folder)
 
 

@@ -228,11 +228,11 @@ def remove_tree(path: Path) -> None:
         rmdir(path)
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Put a small file under `path`, whole and durable, replacing what was there."""
+def write_file(path: Path, data: bytes, mode: int = 0o640, *, sync_name: bool = True) -> None:
+    """Put a small file under `path`, whole and durable, replacing what was there (see `commit`)."""
     with Writer(path, mode) as writer:
         writer.write(data)
-        writer.commit()
+        writer.commit(sync_name=sync_name)
 
 
 class Writer:
@@ -267,14 +267,15 @@ class Writer:
             self._held.clear()
             self._held_bytes = 0
 
-    def commit(self) -> None:
-        """Let the file appear, durably."""
+    def commit(self, *, sync_name: bool = True) -> None:
+        """Let the file appear, durably; without `sync_name` the caller syncs the folder later."""
         self.flush()
         fsync(self._file, self.path)
         os.close(self._file)
         self._file = -1
         rename(self._temporary, self.path)
-        fsync_dir(self.path.parent)
+        if sync_name:
+            fsync_dir(self.path.parent)
 
     def __enter__(self) -> Self:
         return self

@@ -139,7 +139,7 @@ class FolderOutbox:
     ) -> dict[str, Published]:
         target = await self._calls.one(publish.begin, folder, RESULTS, info.id)
         written = await self._fill(info, origin, stretches, target)
-        await self._calls.one(publish.appear, target, folder / RESULTS)
+        await self._calls.one(partial(publish.appear, synced=True), target, folder / RESULTS)
         return {RESULTS: written}
 
     async def _write_stream(

@@ -6,6 +6,7 @@ planning again after a crash finds the same names.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
@@ -74,14 +75,14 @@ def mark_path(folder: Path, token: IdempotencyKey) -> Path:
 
 
 def mark(folder: Path, token: IdempotencyKey) -> None:
-    """Leave the mark, durably."""
-    atomic.write_file(mark_path(folder, token), b"", PLAN_MODE)
+    """Leave the mark, durably: an empty file is all in its name."""
+    os.close(atomic.create(mark_path(folder, token), PLAN_MODE))
+    atomic.fsync_dir(folder / "plan")
 
 
 def unmark(folder: Path, token: IdempotencyKey) -> None:
-    """Take the mark away, durably."""
+    """Take the mark away; where a power cut brings it back, the list is only asked first."""
     atomic.unlink(mark_path(folder, token), missing_ok=True)
-    atomic.fsync_dir(folder / "plan")
 
 
 def plans(folder: Path) -> Mapping[IdempotencyKey, PartPlan]:

@@ -79,10 +79,14 @@ def begin(folder: Path, name: str, owner: SetId) -> Path:
     return temporary
 
 
-def appear(temporary: Path, target: Path) -> None:
-    """Let what was begun and filled appear durably under its name; repeatable."""
+def appear(temporary: Path, target: Path, *, synced: bool = False) -> None:
+    """Let what was begun and filled appear durably under its name; repeatable.
+
+    `synced` says that the content of the file is durable already.
+    """
     if temporary.exists() or not target.exists():  # else a worker died after the rename
-        atomic.fsync_path(temporary)
+        if not synced:
+            atomic.fsync_path(temporary)
         atomic.rename(temporary, target)
     atomic.fsync_dir(target.parent)
 
@@ -131,10 +135,12 @@ def digest(path: Path) -> Published:
 
 
 def conclude(folder: Path, summary: Mapping[str, object]) -> bytes:
-    """Write `summary.json`, the commit point; returns its bytes."""
+    """Write `summary.json`, the commit point; returns its bytes.
+
+    The folder's own name is durable since it was born.
+    """
     data = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
     atomic.write_file(folder / SUMMARY, data, FILE_MODE)
-    atomic.fsync_dir(folder.parent)
     return data
 
 

@@ -31,7 +31,8 @@ def reject(
     files = {}
     for name in KEPT:
         if _is_kept(claimed / name):
-            atomic.write_file(folder / name, (claimed / name).read_bytes(), publish.FILE_MODE)
+            flaws = (claimed / name).read_bytes()
+            atomic.write_file(folder / name, flaws, publish.FILE_MODE, sync_name=False)
             files[name] = asdict(publish.digest(folder / name))
     _give_back(claimed, folder, load_meta(claimed))
     publish.conclude(
@@ -55,7 +56,10 @@ def _is_kept(file: Path) -> bool:
 
 
 def _give_back(claimed: Path, folder: Path, meta: Meta | None) -> None:
-    """Move what was dropped, under the name that it had."""
+    """Move what was dropped, under the name that it had; all names in `folder` are durable then.
+
+    Where a power cut brings names back in `claimed`, they are second ones of what was moved.
+    """
     base = os.fsdecode(meta.path).rpartition("/")[2] if meta else source.INPUT
     name = source.INPUT if base in OURS else base
     dropped = claimed / DROPPED_FOLDER
@@ -71,7 +75,6 @@ def _give_back(claimed: Path, folder: Path, meta: Meta | None) -> None:
         _move(claimed / source.INPUT, folder / name)
         _move(claimed / source.OPTIONS, folder / f"{stem}.toml")
     atomic.fsync_dir(folder)
-    atomic.fsync_dir(claimed)
 
 
 def _move(path: Path, target: Path) -> None:

@@ -26,7 +26,8 @@ class SessionFile:
         atomic.write_file(self._path, url.encode(), SECRET_MODE)
 
     def forget(self) -> None:
-        """Take the URL away: it is used up or refused."""
-        if self._path.exists():
-            atomic.unlink(self._path, missing_ok=True)
-            atomic.fsync_dir(self._path.parent)
+        """Take the URL away: it is used up or refused.
+
+        One that a power cut brings back is found to be used up by the server's answer.
+        """
+        atomic.unlink(self._path, missing_ok=True)
