@@ -16,7 +16,7 @@ import msgspec
 from orchestrator.domain.batches import Part
 from orchestrator.domain.ids import SetId
 from orchestrator.domain.request_sets import SetInfo, Totals
-from orchestrator.ports import Delivery, Refusal, SourceChanged, SourceGone
+from orchestrator.ports import Delivery, OutboxTaken, Refusal, SourceChanged, SourceGone
 from orchestrator.spool import delivered, publish, refused, result_files, source
 from orchestrator.spool.calls import Calls
 from orchestrator.spool.filling import fill
@@ -89,8 +89,14 @@ class FolderOutbox:
         return await self._calls.one(delivered.delivered, self._outbox, info)
 
     async def publish_part(self, info: SetInfo, part: Part) -> None:
-        """Write one batch's results early, under `parts/`; nothing if the set is finished."""
-        folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
+        """Write one batch's results early, under `parts/`; repeatable.
+
+        Nothing if the set is finished, or if its name has become somebody else's meanwhile.
+        """
+        try:
+            folder = await self._calls.one(publish.born, self._outbox, info.outbox, info.id)
+        except OutboxTaken:  # the whole is delivered under another name
+            return
         if publish.concluded(folder) is not None:
             return
         origin = Origin(self._work / info.folder, self._work / info.folder)

@@ -181,6 +181,8 @@ class Collect:
 
     async def _record(self, item: Ended, info: SetInfo, choice: Choice, report: JoinReport) -> None:
         part, now = item.part, self.clock.now()
+        if choice.parts:
+            await self.outbox.publish_part(info, part)
         cost = await self.project.price(part, report.usage)
 
         def learn(tx: Tx) -> None:
@@ -197,8 +199,6 @@ class Collect:
             self.project.report("no_answers", item.job, None)
         self._mind_failures(item, report)
         await self.project.accepted("read")
-        if choice.parts:
-            await self.outbox.publish_part(info, part)
 
     def _mind_failures(self, item: Ended, report: JoinReport) -> None:
         """Warn of a job that succeeded with nothing but errors, until one of its model is well."""

@@ -86,7 +86,22 @@ def wrong_results(
             continue
         text = (delivered[drop.name] / "results.jsonl").read_bytes().decode()
         findings += _compare(drop, text.split("\n")[:-1], may_fail=may_fail)
+        if drop.options.get("parts"):
+            findings += _missing_in_parts(drop, delivered[drop.name])
     return findings
+
+
+def _missing_in_parts(drop: Drop, folder: Path) -> list[str]:
+    """Compare the parts with the whole: every answer was told in the one of its batch, too."""
+    told = [_answered(part) for part in sorted((folder / "parts").glob("*.jsonl"))]
+    missing = _answered(folder / "results.jsonl").difference(*told)
+    return [f"{drop.name}: no part has the answer to {key}" for key in sorted(missing)]
+
+
+def _answered(file: Path) -> set[str]:
+    """Return the keys of the requests that have an answer in a file of results."""
+    results = [json.loads(line) for line in file.read_bytes().splitlines()]
+    return {result["key"] for result in results if "response" in result}
 
 
 def _compare(drop: Drop, lines: list[str], *, may_fail: bool) -> list[str]:

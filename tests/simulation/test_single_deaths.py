@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.judging.drops import Drop
 from tests.simulation.effects import Death
 from tests.simulation.weather import fair
 from tests.simulation.world import live_through
@@ -32,6 +33,17 @@ def die_at(chosen: list[int], death: Death) -> list[str]:
         for moment in chosen
         for finding in live_through(fair(deaths={moment: death})).findings
     ]
+
+
+@pytest.mark.parametrize("death", ["killed", "power cut"])
+def test_a_death_beside_a_part_costs_no_part(death: Death) -> None:
+    """Dying around the moment at which a batch's part is begun leaves the part to be written."""
+    drop = Drop("parted", 2, options={"parts": True})
+    labels = live_through(fair((drop,))).labels
+    begun = labels.index("before mkdir parts") + 1
+
+    for moment in (begun - 2, begun - 1, begun):
+        assert live_through(fair((drop,), {moment: death})).findings == []
 
 
 @pytest.mark.slow
