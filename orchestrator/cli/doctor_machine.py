@@ -167,7 +167,7 @@ def daemon(settings: Settings) -> Findings:
     up = f"{service['state']} for {span(service['uptime_seconds'])} (pid {service['pid']})"
     yield ok("daemon", up)
     for each in status["conditions"]:
-        tell = warn if each["passing"] else fail
+        tell = warn if each.get("passing") else fail
         yield tell("daemon", each["message"], each["remedy"])
     for project in status["projects"]:
         if project["blocked"]:

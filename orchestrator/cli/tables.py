@@ -1,4 +1,8 @@
-"""What `status` shows, as rows of words; how they are drawn is decided elsewhere."""
+"""What `status` shows, as rows of words; how they are drawn is decided elsewhere.
+
+The daemon may be older than the command, as between the two steps of an upgrade: what the first
+version of the wire did not have is asked for with `get`.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -140,7 +144,7 @@ def _spent(totals: View) -> str:
     """Write what was spent today, and whose tokens are not in it because nobody knows a price."""
     if totals["spent_today"] is None:
         return "unknown: no price is set"
-    spent, unpriced = money(totals["spent_today"]), totals["unpriced"]
+    spent, unpriced = money(totals["spent_today"]), totals.get("unpriced")
     return f"{spent} without {', '.join(unpriced)}: no price is set" if unpriced else spent
 
 

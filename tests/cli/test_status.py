@@ -478,3 +478,17 @@ def test_a_rejected_set_is_looked_for_where_it_lies(report):
     assert not any(line.startswith(("tokens", "cost", "model", "generation")) for line in page)
     assert any(line.split() == ["flaws:", "rejected/prompts"] for line in page)
     assert not any("outbox/" in line for line in page)
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["status", "prompts"], ["doctor", "--offline"], ["pause", "prompts"]]
+)
+def test_a_daemon_of_the_first_version_can_be_asked(call, daemon, command):
+    """Between the two steps of an upgrade the command is newer than the daemon that runs."""
+    answers = json.loads(Path(__file__).with_name("first_daemon.json").read_text("utf-8"))
+    daemon.status, daemon.sets, daemon.batches = (answers[k] for k in ("status", "sets", "batches"))
+
+    ended = call(*command)
+
+    assert ended.err == ""
+    assert "prompts" in ended.out or "the service cannot be reached" in ended.out
