@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli import failure, screen
 from orchestrator.cli.options import config_option, examples, json_option
-from orchestrator.service.printable import shown_name
+from orchestrator.service.printable import printable, shown_name
 
 if TYPE_CHECKING:
     from orchestrator.cli.dropping import Dropped, Progress, Taken
@@ -204,8 +204,6 @@ def _tell(dropped: list["Dropped"], settings: "Settings", *, as_json: bool) -> N
         return
     for each in dropped:
         outbox = settings.paths.outbox / each.name
-        screen.say(
-            f"{shown_name(each.name)}: dropped; results will be in {shown_name(str(outbox))}"
-        )
+        screen.say(f"{shown_name(each.name)}: dropped; results will be in {printable(str(outbox))}")
     if not settings.paths.socket.exists():
         screen.hint("no daemon seems to be running; start it with `orchestrator run`")

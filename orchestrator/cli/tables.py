@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from orchestrator.cli.formats import DASH, bar, count, money, percent, short, size, span, until
-from orchestrator.service.printable import shown_name
+from orchestrator.service.printable import printable, shown_name
 
 View: TypeAlias = Mapping[str, Any]
 TARGET = "24h"  # what the service aims at for a batch
@@ -72,7 +72,7 @@ def batch_row(view: View) -> tuple[str, ...]:
         size(view["bytes"]),
         span(view["age_seconds"]),
         shown_name(view["job"] or DASH),
-        shown_name(note(view)),
+        printable(note(view)),
     )
 
 
@@ -161,8 +161,8 @@ def set_facts(view: View, now: datetime) -> list[tuple[str, str]]:
     """Return one set as names and values, for a page of its own."""
     whose = [
         ("set", f"{shown_name(view['name'])} ({view['id']})"),
-        ("state", shown_name(view["display"] + (f": {view['reason']}" if view["reason"] else ""))),
-        ("remedy", shown_name(view["remedy"] or "")),
+        ("state", printable(view["display"] + (f": {view['reason']}" if view["reason"] else ""))),
+        ("remedy", printable(view["remedy"] or "")),
     ]
     times = [
         ("received", view["received_at"]),
@@ -209,7 +209,7 @@ def _place(view: View) -> tuple[str, str]:
     """Say where to look: at the results, or at what is wrong with a set that was refused."""
     folder = "rejected" if view["state"] == "rejected" else "outbox"
     name = "flaws" if folder == "rejected" else "results"
-    return name, shown_name(f"{folder}/{view['outbox']}") if view["outbox"] else ""
+    return name, printable(f"{folder}/{view['outbox']}") if view["outbox"] else ""
 
 
 _KINDS = ("prompt", "cached", "candidate", "thought")
@@ -229,4 +229,4 @@ def _age(view: View) -> str:
 
 
 def _wrong(what: str, remedy: str) -> str:
-    return shown_name(f"! {what}; {remedy}" if remedy else f"! {what}")
+    return printable(f"! {what}; {remedy}" if remedy else f"! {what}")

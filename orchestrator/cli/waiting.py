@@ -11,7 +11,7 @@ from orchestrator.cli import failure, screen, tables
 from orchestrator.cli.connection import asking, client
 from orchestrator.cli.dropping import Dropped
 from orchestrator.cli.formats import count, span
-from orchestrator.service.printable import shown_name
+from orchestrator.service.printable import printable, shown_name
 from orchestrator.status.client import Client, Unreachable
 
 LOOK_SECONDS = 0.5
@@ -115,7 +115,8 @@ class Display:
             line = f"{shown_name(view['name'])}: {view['display']}, "
             line += f"{count(settled)} of {count(view['requests'])} requests"
             if view["reason"]:
-                line += f"; {shown_name(view['reason'])}"
+                told = f"{view['reason']}; {view['remedy']}" if view["remedy"] else view["reason"]
+                line += f"; {printable(told)}"
             if self._said.get(view["id"]) != line:
                 self._said[view["id"]] = line
                 self._say(line)
@@ -169,13 +170,13 @@ def outcome(view: Any, paths: Places) -> str:
     """Say how a set ended, and where to look."""
     name, folder = shown_name(view["name"]), view["outbox"] or view["name"]
     if view["state"] == "rejected":
-        where = shown_name(str(paths.rejected / folder))
-        return f"{name}: rejected: {shown_name(view['reason'] or '')}; see {where}"
+        where = printable(str(paths.rejected / folder))
+        return f"{name}: rejected: {printable(view['reason'] or '')}; see {where}"
     took = datetime.fromisoformat(view["finished_at"]) - datetime.fromisoformat(view["received_at"])
     said = f"{count(view['answered'])} answered, {count(view['failed'])} failed"
     if view["answered_from"]:
         said += f", the answers of {view['answered_from']}, not paid again"
-    where = shown_name(str(paths.outbox / folder))
+    where = printable(str(paths.outbox / folder))
     return f"{name}: {view['state']} in {span(took.total_seconds())}: {said}; {where}"
 
 

@@ -492,3 +492,18 @@ def test_a_daemon_of_the_first_version_can_be_asked(call, daemon, command):
 
     assert ended.err == ""
     assert "prompts" in ended.out or "the service cannot be reached" in ended.out
+
+
+def test_what_to_do_is_never_cut_off(report, shown):
+    """However long a reason is, the remedy behind it is shown whole; so is what a batch met."""
+    long, advice = "a reason of the service's, " * 20, "`orchestrator resume --cap 75.00 nightly`"
+    held = shown.a_set("nightly", display="held", reason=long, remedy=advice)
+    report["sets"] = [held]
+    report["status"]["conditions"][0] |= {"message": long, "remedy": advice}
+    batch = shown.a_batch(1, state="lapsed", outcome="refused", detail=f"{long}; {advice}")
+
+    above = lines(report, NOW)
+    page = lines({"set": held, "batches": [batch]}, NOW)
+
+    assert sum(line.endswith(advice) for line in above) == 2
+    assert sum(line.endswith(advice) for line in page) == 2

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.cli import dropping, failure
-from orchestrator.cli.waiting import exit_code, outcome
+from orchestrator.cli.waiting import Display, exit_code, outcome
 from orchestrator.spool import atomic
 from orchestrator.spool.names import is_never_taken, parse
 
@@ -371,3 +371,15 @@ def test_the_codes_of_the_ends(shown):
     assert "the answers of vvo7f5a32n, not paid again" in again
     assert outcome(ends["rejected"], paths).endswith("; see /no/a")
     assert "\n" not in outcome(ends["rejected"], paths)
+
+
+def test_who_waits_is_told_what_to_do_and_where_to_look(shown, capsys):
+    """A set that is held while somebody waits says its remedy; long paths are whole."""
+    advice, folder = "`orchestrator resume --cap 75.00 a`", "/f" * 150
+    held = shown.a_set("a", display="held", reason="a reason " * 30, remedy=advice)
+    over = shown.a_set("a", state="delivered", display="delivered", finished_at=FINISHED)
+
+    Display()([held])
+
+    assert capsys.readouterr().out.endswith(f"; {advice}\n")
+    assert outcome(over, SimpleNamespace(outbox=Path(folder))).endswith(f"; {folder}/a")
