@@ -6,8 +6,9 @@ the block in question is given out.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from orchestrator.spool.plan import read_runs
 from orchestrator.spool.source import BLOCK_BYTES, Rows, Source, open_lines
 
 PIECE_BYTES_MAX = 1 << 18
+AHEAD_BYTES = 1 << 20
 CHUNK = 1 << 13  # requests that are measured in one go: well under a millisecond
 SPARSE = 4  # rows this much farther apart than they are long are read one by one
 
@@ -35,6 +37,7 @@ class ComposedBody:
         self._folder = folder
         self._part = part
         self._workers = workers
+        self._stream: _Stream | None = None
         self._sha256: str | None = None
 
     @property
@@ -45,22 +48,99 @@ class ComposedBody:
     async def pieces(self, offset: int = 0) -> AsyncIterator[bytes]:
         """Yield the bytes from `offset` on, at most 256 KiB at a time.
 
-        Each piece is composed when it is asked for, which takes a fraction of a millisecond, so
-        the reader's pace is ours. Others get their turn between any two: a quick peer takes all
-        that it is given, and never makes its sender wait.
+        A thread composes about a MiB ahead, no more, so the reader's pace is ours. Who goes on
+        where he stopped reading goes on with the same stream; what is read from the first byte
+        to the last is digested on the way. Others get their turn between any two pieces: a quick
+        peer takes all that it is given, and never makes its sender wait.
         """
-        for piece in composed(self._folder, self._part, offset):
-            if piece:
-                yield piece
-            await asyncio.sleep(0)
+        stream = self._stream
+        if stream is None or not stream.reaches(offset):
+            source = composed(self._folder, self._part, offset)
+            stream = self._stream = _Stream(
+                source, offset, hashlib.sha256() if not offset else None
+            )
+            await self._advance(stream)
+        while stream.bundle:
+            at = stream.at
+            for piece in tuple(stream.bundle):
+                rest = piece[max(offset - at, 0) :]
+                at += len(piece)
+                if rest:
+                    yield rest
+                    await asyncio.sleep(0)
+            await self._advance(stream)
+        if stream.digest is not None:
+            self._sha256 = stream.digest.hexdigest()
+
+    async def _advance(self, stream: "_Stream") -> None:
+        try:
+            await stream.advance()
+        except BaseException:
+            self._stream = None  # a thread may still be in it: it is not gone on with
+            raise
 
     async def sha256(self) -> str:
-        """Return the digest of all bytes in hex; a worker composes them for that, once."""
+        """Return the digest of all bytes in hex.
+
+        If they were not read as one stream before, a worker composes them for that, once.
+        """
         if self._sha256 is None:
             self._sha256 = await asyncio.get_running_loop().run_in_executor(
                 self._workers, composed_sha256, self._folder, self._part
             )
         return self._sha256
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Pieces on their way: the latest that were composed, where the first of them lies, the next.
+
+    `digest` is of all pieces so far, where they began with the first byte.
+    """
+
+    source: Iterator[bytes]
+    at: int
+    digest: "hashlib._Hash | None"
+    bundle: Sequence[bytes] = ()
+    ahead: "asyncio.Future[Sequence[bytes]] | None" = None
+
+    def reaches(self, offset: int) -> bool:
+        """Tell whether what follows can be read from there."""
+        return self.at <= offset <= self.at + sum(map(len, self.bundle))
+
+    async def advance(self) -> None:
+        """Go on to the next pieces, and let those behind them be composed meanwhile."""
+        ahead = self.ahead or self._begin()
+        following = await ahead
+        self.at += sum(map(len, self.bundle))
+        self.bundle = following
+        self.ahead = self._begin() if following else None
+
+    def _begin(self) -> "asyncio.Future[Sequence[bytes]]":
+        ahead = asyncio.get_running_loop().run_in_executor(None, _compose_ahead, self)
+        ahead.add_done_callback(_heard)
+        return ahead
+
+
+def _heard(ahead: "asyncio.Future[Sequence[bytes]]") -> None:
+    """Take note of an error: nobody may ask for these pieces any more."""
+    if not ahead.cancelled():
+        ahead.exception()
+
+
+def _compose_ahead(stream: _Stream) -> Sequence[bytes]:
+    """Return the next pieces of a stream, none at its end. Runs in a thread."""
+    bundle: list[bytes] = []
+    size = 0
+    for piece in stream.source:
+        if stream.digest is not None:
+            stream.digest.update(piece)
+        if piece:
+            bundle.append(piece)
+            size += len(piece)
+        if size >= AHEAD_BYTES:
+            break
+    return bundle
 
 
 def composed_sha256(folder: Path, part: Part) -> str:
