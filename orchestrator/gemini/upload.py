@@ -194,7 +194,7 @@ class Upload:
             raise Unavailable(
                 "upload: the service gave no address of its own; nothing was sent there"
             )
-        session.save(str(url))
+        await session.save(str(url))
         return Task(name, body, url), Active(0, granularity(outcome.headers))
 
     async def _not_started(

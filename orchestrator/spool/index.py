@@ -74,10 +74,7 @@ class Indexing:
 
     async def name_run(self, claim: Claim, run: int, copy: int) -> None:
         """Fix durably which run this drop is, before a name derived from it is used."""
-        folder = self._work / claim.folder
-        meta = claimed_meta(folder)
-        meta.run, meta.copy = run, copy
-        save_meta(folder, meta)
+        await call(self._workers, _name_run, self._work / claim.folder, run, copy)
 
     async def index(self, claim: Claim, order: IndexOrder) -> IndexReport:
         """Read a claim once and write its index files; the same again gives the same."""
@@ -93,8 +90,7 @@ class Indexing:
             report, twins = _nothing(str(error)), Twins(0, ())
         finally:
             del self._progress[claim.folder]
-        atomic.remove_tree(folder / SCRATCH)
-        _commit(folder, order, report, twins)
+        await call(self._workers, _commit, folder, order, report, twins)
         return report
 
     async def _read(
@@ -212,7 +208,14 @@ def index_json(order: IndexOrder, report: IndexReport, plain: str) -> bytes:
     return msgspec.json.encode(Committed(_plain(order), msgspec.to_builtins(report), plain))
 
 
+def _name_run(folder: Path, run: int, copy: int) -> None:
+    meta = claimed_meta(folder)
+    meta.run, meta.copy = run, copy
+    save_meta(folder, meta)
+
+
 def _commit(folder: Path, order: IndexOrder, report: IndexReport, twins: Twins) -> None:
+    atomic.remove_tree(folder / SCRATCH)
     if twins.count:
         _add_twins(folder / source.FLAWS, twins)
     written = index_json(order, report, source.plain_path(folder).name)

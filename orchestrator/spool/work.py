@@ -117,7 +117,7 @@ class WorkFolder:
 
     def session(self, folder: str, part: Part, upload: int) -> SessionFile:
         """Return where the URL of this upload is journaled (mode 0600)."""
-        return SessionFile(self._root / folder / "upload" / f"{part.token}-{upload}")
+        return SessionFile(self._root / folder / "upload" / f"{part.token}-{upload}", self._workers)
 
     # ---- answers ------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ class MemorySession:
     def load(self) -> str | None:
         return self.url
 
-    def save(self, url: str) -> None:
+    async def save(self, url: str) -> None:
         self.url = url
         self.saved.append(url)
 

@@ -181,7 +181,7 @@ async def test_the_mark_and_the_session_are_there_until_taken_away(tmp_path: Pat
     assert session.load() is None
 
     await work.mark_sent(FOLDER, batch.token)
-    session.save("https://upload/secret")
+    await session.save("https://upload/secret")
 
     assert await work.sent(FOLDER, batch.token)
     assert await work.pending(FOLDER, batch.token)
