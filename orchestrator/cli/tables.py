@@ -22,6 +22,7 @@ SET_COLUMNS = (
 SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "TOKENS", "FAILED", "END", "REQUESTS")
 STATE_COLUMN = SET_COLUMNS.index("STATE")
 ID_SHOWN_MIN = 4
+IN_DOUBT = frozenset({"in_doubt", "fenced", "held"})
 BATCH_COLUMNS = ("NO", "GEN", "STATE", "REQUESTS", "SIZE", "AGE", "JOB", "NOTE")
 
 
@@ -77,7 +78,9 @@ def batch_row(view: View) -> tuple[str, ...]:
 
 
 def note(view: View) -> str:
-    """Say what is worth saying about a batch."""
+    """Say what is worth saying about a batch; of one in doubt, by what it is known and ordered."""
+    if view["doubt"] in IN_DOUBT:
+        return str(view["token"])
     if view["error"]:
         return f"{view['outcome']}: {view['error']['message']}"
     if view["detail"]:

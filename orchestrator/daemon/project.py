@@ -4,7 +4,6 @@ Everything here may be lost at any moment: what must hold is guarded by the ledg
 patience and memory of one life.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,6 @@ from orchestrator.domain.ids import (
     install_prefix,
 )
 from orchestrator.domain.jobs import Scan
-from orchestrator.domain.moments import written
 from orchestrator.domain.others import Others
 from orchestrator.domain.policy import (
     LEARNED_TOKENS_MIN,
@@ -268,9 +266,7 @@ class OneProject:
                 return False
             after = replace(stored.flags, held=why, held_until=until)
             request_sets.flag(tx, now, request_set, stored.flags, after, f"held: {why}")
-            body = {"event": "held", "at": written(now), "set": request_set}
-            body |= {"name": stored.value.info.name, "why": why}
-            notices.enqueue(tx, now, "held", request_set, json.dumps(body))
+            notices.enqueue_held(tx, now, request_set, stored.value.info.name, why)
             return True
 
         for _ in range(FLAG_TRIES):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from orchestrator.domain import batches as machine, caps, request_sets as sets
+from orchestrator.domain import batches as machine, caps, doubts, request_sets as sets
 from orchestrator.domain.batches import (
     Batch,
     Collected,
@@ -87,7 +87,9 @@ class Control:
         await self._demand_room(target, cap)
         after = caps.resumed(stored.flags, self.clock.now(), cap)
         if after == stored.flags:
-            return "it is running already: nothing holds it"
+            held = await self.journal.read(questions.held_in_doubt, target)
+            more = f"; but {'; '.join(doubts.asked(target, held))}" if held else ""
+            return f"it is running already: nothing holds it{more}"
         said = "; ".join(("running again", *caps.allowances(stored.flags, after)))
         await self._flag(stored, after, said.replace("running again", "resumed", 1))
         return said

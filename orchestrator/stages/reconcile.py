@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from orchestrator.domain import batches as machine
+from orchestrator.domain import batches as machine, doubts
 from orchestrator.domain.batches import Submitting, Uploaded
 from orchestrator.domain.evidence import SCANS_WEAK_MIN, Absence
 from orchestrator.domain.jobs import JobSnapshot, has_ended, more_advanced
 from orchestrator.domain.options import from_text
 from orchestrator.domain.policy import SubmissionPolicy
 from orchestrator.ports import Blocked, Clock, Files, Jobs, Project, Unavailable, Work
-from orchestrator.store import batches as batch_rows, jobs as job_rows, request_sets as set_rows
+from orchestrator.store import (
+    batches as batch_rows,
+    jobs as job_rows,
+    notices,
+    request_sets as set_rows,
+)
 from orchestrator.store.database import Tx
 from orchestrator.store.journal import Journal
 
@@ -114,8 +119,7 @@ class Reconcile:
             self.project.look_at(self.project.evidence.next_scan(since, now))
             return
         if self.policy.hold and not await self._is_being_cancelled(item):
-            why = "not in the job list, and in_doubt = hold: say whether it exists"
-            await self.journal.record(machine.question(item, "held", why))
+            await self._ask(item)
             return
         if absence is Absence.WEAK:
             detail = f"no job list ever showed a job known to exist while {token} was in doubt"
@@ -124,6 +128,20 @@ class Reconcile:
             await self._fence(item, item.origin)
         else:
             await self._exclude(item, "absent from the job list beyond the window")
+
+    async def _ask(self, item: Submitting) -> None:
+        """Leave it to the operator, who is told of it in the same transaction."""
+        set_id = item.part.request_set
+        told = "; ".join(doubts.asked(set_id, [item.part.token]))
+        now = self.clock.now()
+
+        def tell(tx: Tx) -> None:
+            stored = set_rows.get(tx, set_id)
+            assert stored is not None, f"{item.part.token} has no set"
+            notices.enqueue_held(tx, now, set_id, stored.value.info.name, told)
+
+        why = "not in the job list, and in_doubt = hold: say whether it exists"
+        await self.journal.record(machine.question(item, "held", why), also=tell)
 
     async def _fence(self, item: Submitting, origin: Uploaded) -> None:
         why = "absent beyond the window; its input file is deleted so that nothing late can run"

@@ -6,7 +6,7 @@ the ledger keeps, and by the provider's hundred jobs.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from statistics import median
@@ -17,7 +17,14 @@ from orchestrator.domain.ids import IdempotencyKey, JobName, ProjectName, SetId
 from orchestrator.domain.jobs import JobState, Scan
 from orchestrator.domain.request_sets import Flags, RequestSet, is_open
 from orchestrator.status.batches_shown import batch_view
-from orchestrator.status.sets_shown import Cost, SetFold, expected_end, fold, set_view
+from orchestrator.status.sets_shown import (
+    Cost,
+    SetFold,
+    expected_end,
+    fold,
+    question,
+    set_view,
+)
 from orchestrator.status.sums import Running, Sums
 from orchestrator.status.views import BatchView, Condition, SetView
 
@@ -191,7 +198,27 @@ class Board:
     @property
     def conditions(self) -> list[Condition]:
         """What is wrong, the longest standing first."""
-        return sorted(self._conditions.values(), key=lambda one: (one.since, one.kind))
+        every = [*self._conditions.values(), *self._questions()]
+        return sorted(every, key=lambda one: (one.since, one.kind))
+
+    def _questions(self) -> Iterator[Condition]:
+        """Yield what the operator is asked about batches in doubt, set by set."""
+        if not self.sums.doubts["held"]:
+            return
+        for request_set in self._batches:
+            of = self._folds[request_set]
+            asked = question(of)
+            if asked is not None:
+                name, (why, remedy) = of.value.info.name, asked
+                yield Condition(
+                    kind="in_doubt",
+                    subject=request_set,
+                    message=f"{name}: {why}",
+                    remedy=remedy,
+                    since=min(batch.intended_at for batch in of.asked),
+                    fatal=False,
+                    passing=False,
+                )
 
     @property
     def folds(self) -> Iterable[SetFold]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never, cast
 
-from orchestrator.domain.batches import Batch, Collected, Submitted, Usage
+from orchestrator.domain import doubts
+from orchestrator.domain.batches import Batch, Collected, Submitted, Submitting, Usage
 from orchestrator.domain.request_sets import (
     Cancelled,
     Delivered,
@@ -57,6 +58,7 @@ class SetFold:
     first_submitted: datetime | None = None
     oldest_live: datetime | None = None
     newest_live: datetime | None = None
+    asked: tuple[Submitting, ...] = ()  # what waits for a word of the operator's
 
 
 def fold(value: RequestSet, flags: Flags, batches: Iterable[Batch]) -> SetFold:
@@ -79,6 +81,9 @@ def fold(value: RequestSet, flags: Flags, batches: Iterable[Batch]) -> SetFold:
         first_submitted=min(submitted, default=None),
         oldest_live=min(live, default=None),
         newest_live=max(live, default=None),
+        asked=tuple(
+            batch for batch in every if isinstance(batch, Submitting) and batch.doubt == "held"
+        ),
     )
 
 
@@ -185,9 +190,19 @@ def _reason(of: SetFold) -> tuple[str | None, str | None]:
         why, _, advice = of.value.reason.partition("; ")
         return why, _with_a_drop(advice) if advice else _correct(of.value.info)
     if of.flags.held is None or not is_open(of.value):
-        return None, None
+        return question(of) or (None, None)
     why, _, remedy = of.flags.held.partition("; ")
     return why, remedy or "see to the reason, then `orchestrator resume` the set"
+
+
+def question(of: SetFold) -> tuple[str, str] | None:
+    """Return what the operator is asked about batches in doubt, and how to answer; None: nothing.
+
+    Of a set that is being cancelled nobody need be asked: nothing of it is sent again.
+    """
+    if not of.asked or of.flags.cancel_asked:
+        return None
+    return doubts.asked(of.value.info.id, [batch.part.token for batch in of.asked])
 
 
 def _with_a_drop(advice: str) -> str:

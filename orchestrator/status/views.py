@@ -176,11 +176,11 @@ class StatusView(View):
 class SetView(View):
     """One request set. `answered + failed + open = requests`; `failed` includes the flawed.
 
-    `display` is what a person wants to know; `state` is the machine's. `reason` says why it is
-    held, rejected or cancelled, and `remedy` what to do then. `cost` is what it cost so far,
-    `cost_estimate` what it will have cost, prompts and answers; both are null without a price for
-    the model. `outbox` is the folder of its results, which two sets of one name never share.
-    `oldest_job_age_seconds` compares with the provider's target of 24 hours.
+    `display` is what a person wants to know; `state` is the machine's. `reason` says why it is held
+    or rejected, or what is asked of the operator about its batches, and `remedy` what to do then.
+    `cost` is what it cost so far, `cost_estimate` what it will have cost, prompts and answers; both
+    are null without a price for the model. `outbox` is the folder of its results, which two sets of
+    one name never share. `oldest_job_age_seconds` compares with the provider's target of 24 hours.
     """
 
     id: str

@@ -1,11 +1,13 @@
 """Notifications to be sent, journaled so that each is sent at least once."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Integer, bindparam, select
 
 from orchestrator.domain.ids import SetId
+from orchestrator.domain.moments import written
 from orchestrator.store.question import Question
 from orchestrator.store.tables import notices
 
@@ -36,6 +38,12 @@ def enqueue(tx: Connection, now: datetime, kind: str, set_id: SetId | None, body
     values = {"at": now, "kind": kind, "set_id": set_id, "body": body_json, "due_at": now}
     statement = notices.insert().values(**values, tries=0).returning(notices.c.id)
     return int(tx.execute(statement).scalar_one())
+
+
+def enqueue_held(tx: Connection, now: datetime, set_id: SetId, name: str, why: str) -> int:
+    """Journal that a set, or a part of it, waits for the operator; returns the notice's id."""
+    body = {"event": "held", "at": written(now), "set": set_id, "name": name, "why": why}
+    return enqueue(tx, now, "held", set_id, json.dumps(body))
 
 
 def due(tx: Connection, now: datetime, limit: int) -> list[Notice]:

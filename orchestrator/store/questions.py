@@ -215,6 +215,15 @@ def in_flight(tx: Tx, set_id: SetId | None) -> list[Flying]:
     ]
 
 
+def held_in_doubt(tx: Tx, set_id: SetId) -> list[IdempotencyKey]:
+    """Return the batches of a set whose jobs only the operator may call absent, by serial."""
+    held = (batches.c.set_id == set_id) & (batches.c.doubt == "held")
+    query = select(batches.c.token).where(held, batches.c.state == "submitting")
+    return [
+        IdempotencyKey(token) for token in tx.execute(query.order_by(batches.c.serial)).scalars()
+    ]
+
+
 def first_unsent(tx: Tx, set_id: SetId) -> Part | None:
     """Return the batch of a set that is to be sent next, None if none waits."""
     waits = one_of(batches.c.state, "planned", "uploaded")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +24,8 @@ from orchestrator.domain.jobs import JobSnapshot, JobState
 from orchestrator.domain.options import to_text
 from orchestrator.domain.request_sets import Flags
 from orchestrator.ports import Blocked, Unavailable
-from orchestrator.store import request_sets as set_rows
+from orchestrator.stages.control import Control
+from orchestrator.store import notices, request_sets as set_rows
 from orchestrator.store.database import InlineDatabase
 from orchestrator.store.transitions import apply
 from tests.simulation.life import world_settings
@@ -230,7 +232,7 @@ async def test_inline_it_lapses_by_the_window_alone(
 
 
 async def test_with_hold_a_person_is_asked(ledger: InlineDatabase) -> None:
-    """`in_doubt = "hold"`: nothing is deleted, nothing lapses, until the set's end is asked for."""
+    """`in_doubt = "hold"`: nothing is deleted, nothing lapses, and they are told how to answer."""
     here, item = await doubtful(ledger)
     here.account.sending.doubtful[item.part.token] = 0.0
     looks(here, WINDOW + 1)
@@ -241,7 +243,23 @@ async def test_with_hold_a_person_is_asked(ledger: InlineDatabase) -> None:
     await stage.do(held)
     assert await here.batch(item.part.token) == held
     assert here.provider.ended == []
+    (told,) = await ledger.read(notices.due, here.clock.now(), 5)
+    assert told.kind == "held"
+    assert f"`orchestrator adopt {item.part.request_set} {item.part.token} JOB`" in told.body
 
     await cancel(here, item)
     await stage.do(held)
     assert (await here.doubtful(item.part.token)).doubt == "fenced"
+
+
+async def test_resume_says_that_another_order_is_waited_for(ledger: InlineDatabase) -> None:
+    """Nothing holds the set itself, so what its batch in doubt waits for is said instead."""
+    here, item = await doubtful(ledger, "held")
+    provider: Any = here.provider
+    folder, account = cast("Any", here.folder), cast("Any", here.account)
+    control = Control(here.journal, folder, provider, provider, here.clock, account)
+
+    said = await control.resume(item.part.request_set)
+
+    assert said.startswith("it is running already: nothing holds it; but in_doubt: ")
+    assert f"`orchestrator absent {item.part.request_set} {item.part.token}`" in said

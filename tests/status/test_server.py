@@ -5,8 +5,9 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from orchestrator.domain import batches
 from orchestrator.domain.batches import Tally, Usage
-from orchestrator.domain.ids import JobName
+from orchestrator.domain.ids import AccountFingerprint, JobName
 from orchestrator.domain.jobs import JobSnapshot, JobState, Scan
 from orchestrator.domain.request_sets import Cancelled, Flags, Totals
 from orchestrator.status.assembly import Process, StatusRoom
@@ -75,6 +76,34 @@ async def test_the_status_tells_what_is_done_what_is_needed_and_what_is_wrong(wo
     assert status["reading"] == [{"name": "next", "bytes_done": 10, "bytes_total": 100}]
     assert status["last_scan"]["jobs"] == 1
     assert (batch["job"], batch["job_state"], batch["age_seconds"]) == ("batches/j1", "running", 90)
+
+
+async def test_a_doubt_that_is_held_for_the_operator_is_asked_until_it_is_answered(
+    world, asking, make
+):
+    """Nobody waits without knowing it: the condition and the set say what is asked, and how."""
+    of = make.info(1)
+    _, (first, other) = await world.run(of, make.part(of, 1), make.part(of, 2))
+    intent = batches.intend(first, world.clock.now(), AccountFingerprint("cafe0000"), 1)
+    held = batches.question(intent.after, "held", "say whether it exists")
+    await world.move(intent, held)
+    await world.submit(other)
+    await world.room.feed.refresh()
+
+    status = await ask(asking, "/v1/status")
+    shown = await ask(asking, f"/v1/sets/{of.id}")
+    await world.move(batches.exclude(held.after, world.clock.now(), "the operator's word"))
+    await world.room.feed.refresh()
+    after = await ask(asking, "/v1/status")
+
+    (wrong,) = status["conditions"]
+    token = first.part.token
+    assert (wrong["kind"], wrong["subject"], wrong["passing"]) == ("in_doubt", of.id, False)
+    assert wrong["message"] == f"set-1: in_doubt: nobody knows whether the job of {token} exists"
+    assert f"`orchestrator absent {of.id} {token}`" in wrong["remedy"]
+    assert (shown["display"], shown["remedy"]) == ("running", wrong["remedy"])
+    assert (status["service"]["state"], after["service"]["state"]) == ("degraded", "running")
+    assert after["conditions"] == []
 
 
 async def test_what_nobody_knows_the_price_of_is_not_called_free(world, asking, make):
