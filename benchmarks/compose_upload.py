@@ -5,9 +5,10 @@
 
 One server process on loopback reads requests and forgets them. aiohttp sends what a batch's body
 composes from the claimed source (block digests checked, keys put in) as it goes; then
-`curl --data-binary` sends a file of the same bytes to the same server, or above 1 GiB, which curl
-refuses, `curl -T`. Rounds alternate; the best of each counts, with the CPU seconds of each client. A probe notes how late the event loop
-was. The exit code is 1 when a ratio is below the floor.
+`curl --data-binary` sends a file of the same bytes to the same server, or above 1 GiB, which
+curl refuses, `curl -T`. Rounds alternate; the best of each counts, with the CPU seconds of each
+client. A probe notes how late the event loop was. The exit code is 1 when a ratio is below the
+floor.
 """
 
 import argparse
