@@ -93,7 +93,14 @@ def lines(report: dict[str, Any], now: datetime) -> list[str]:
         return [*facts, "", *screen.aligned(tables.BATCH_COLUMNS, rows)] if rows else facts
     rows = tables.set_rows(report["sets"], now)
     found = screen.aligned(tables.SET_COLUMNS, rows) if rows else ["no sets yet"]
-    return [*tables.headlines(report["status"]), *tables.reasons(report["sets"]), "", *found]
+    return [*_above(report, now), "", *found]
+
+
+def _above(report: dict[str, Any], now: datetime) -> list[str]:
+    """Return the lines above the table."""
+    status = report["status"]
+    said = [*tables.headlines(status), *tables.incidents(status, now)]
+    return [*said, *tables.reasons(report["sets"])]
 
 
 def _away(report: dict[str, Any]) -> str:
@@ -114,8 +121,9 @@ def _drawn(report: dict[str, Any], now: datetime) -> Any:
         ]
         rows = [tables.batch_row(view) for view in report["batches"]]
         return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, 2))
-    above = [*tables.headlines(report["status"]), *tables.reasons(report["sets"])]
-    texts = [Text(line, style="bold red" if line.startswith("!") else "") for line in above]
+    texts = [
+        Text(line, style="bold red" if line.startswith("!") else "") for line in _above(report, now)
+    ]
     rows = tables.set_rows(report["sets"], now)
     found = (
         screen.table(tables.SET_COLUMNS, rows, tables.STATE_COLUMN, tables.SET_COLUMNS_OPTIONAL)

@@ -5,7 +5,8 @@ version of the wire did not have is asked for with `get`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from orchestrator.cli.formats import DASH, bar, count, money, percent, short, size, span, until
@@ -22,6 +23,8 @@ SET_COLUMNS = (
 SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "TOKENS", "FAILED", "END", "REQUESTS")
 STATE_COLUMN = SET_COLUMNS.index("STATE")
 ID_SHOWN_MIN = 4
+INCIDENTS_SHOWN_MAX = 3
+INCIDENTS_SHOWN_FOR = timedelta(days=7)
 IN_DOUBT = frozenset({"in_doubt", "fenced", "held"})
 BATCH_COLUMNS = ("NO", "GEN", "STATE", "REQUESTS", "SIZE", "AGE", "JOB", "NOTE")
 
@@ -141,6 +144,30 @@ def headlines(status: View) -> list[str]:
         for drop in status["reading"]
     ]
     return lines
+
+
+def incidents(status: View, now: datetime) -> list[str]:
+    """Return what may have cost money of late, a line each, and how much more there was."""
+    newest = [
+        (ago, each)
+        for each in status.get("incidents", ())
+        if (ago := now - datetime.fromisoformat(each["at"])) < INCIDENTS_SHOWN_FOR
+    ][:INCIDENTS_SHOWN_MAX]
+    lines = [printable(f"incident {_ago(ago)}: {_incident(each)}") for ago, each in newest]
+    more = status["totals"]["incidents"] - len(newest)
+    if newest and more:
+        lines.append(f"{count(more)} more before; --json has the newest")
+    return lines
+
+
+def _incident(view: View) -> str:
+    about = f", about {money(view['cost'])}" if Decimal(view["cost"]) else ""
+    concerns = f" ({count(view['requests'])} requests{about})" if view["requests"] else ""
+    return f"{view['kind']}: {view['detail']}{concerns}"
+
+
+def _ago(passed: timedelta) -> str:
+    return f"{span(max(0.0, passed.total_seconds()))} ago"
 
 
 def _spent(totals: View) -> str:

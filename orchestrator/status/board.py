@@ -26,7 +26,7 @@ from orchestrator.status.sets_shown import (
     set_view,
 )
 from orchestrator.status.sums import Running, Sums
-from orchestrator.status.views import BatchView, Condition, SetView
+from orchestrator.status.views import BatchView, Condition, IncidentView, SetView
 
 Phase: TypeAlias = Literal["starting", "running", "stopping"]
 PACE_SAMPLES_MAX = 200
@@ -77,6 +77,7 @@ class Board:
         self.money = Money()
         self.strays = 0
         self.incidents: Counter[str] = Counter()
+        self.newest_incidents: Sequence[IncidentView] = ()
         self.drops = 0
         self.waits_for: str | None = None
         self.reading: dict[str, tuple[int, int]] = {}

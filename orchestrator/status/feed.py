@@ -16,13 +16,15 @@ from orchestrator.domain.ids import IdempotencyKey, ProjectName, SetId
 from orchestrator.domain.moments import midnight
 from orchestrator.ports import Clock
 from orchestrator.status.board import Board, Money
+from orchestrator.status.figures import in_dollars
 from orchestrator.status.metrics import Metrics
 from orchestrator.status.recent import Recent
 from orchestrator.status.sets_shown import finished_at
-from orchestrator.status.views import BatchView, EventView
+from orchestrator.status.views import BatchView, EventView, IncidentView
 from orchestrator.store import batches, events, incidents, jobs, projects, request_sets
 from orchestrator.store.database import Ledger, Tx
 from orchestrator.store.events import Event
+from orchestrator.store.incidents import Incident
 from orchestrator.store.projects import Block
 from orchestrator.store.request_sets import StoredSet
 
@@ -31,6 +33,7 @@ LOOK_SECONDS_MAX = 5.0
 SWEEP = timedelta(minutes=10)
 EVENTS_MAX = 500
 SETS_MAX = 100
+INCIDENTS_SHOWN_MAX = 20
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,7 +54,7 @@ class Look:
     blocks: dict[ProjectName, Block]
     spent_today: int
     spent: int
-    incidents: Counter[str]
+    incidents: Sequence[Incident]
     strays: int
 
 
@@ -113,7 +116,10 @@ class Feed:
     def _show(self, look: Look) -> None:
         board = self._board
         board.money = Money(look.spent_today, look.spent)
-        board.incidents = look.incidents
+        board.incidents = Counter(incident.kind for incident in look.incidents)
+        board.newest_incidents = [
+            incident_view(each) for each in reversed(look.incidents[-INCIDENTS_SHOWN_MAX:])
+        ]
         board.strays = look.strays
         for name in board.projects:
             block = look.blocks.get(name)
@@ -197,6 +203,18 @@ def event_view(event: Event) -> EventView:
     )
 
 
+def incident_view(incident: Incident) -> IncidentView:
+    """Show an incident."""
+    return IncidentView(
+        at=incident.at,
+        kind=incident.kind,
+        token=incident.token,
+        detail=incident.detail,
+        requests=incident.requests,
+        cost=in_dollars(incident.cost_micros),
+    )
+
+
 async def _rings(bell: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(LOOK_SECONDS_MAX):
@@ -222,7 +240,7 @@ def _look(tx: Tx, after: int, now: datetime, holds: Callable[[SetId], bool]) -> 
         blocks=projects.all_blocks(tx),
         spent_today=projects.spend(tx, midnight(now)),
         spent=projects.spend(tx, BEGINNING),
-        incidents=Counter(incident.kind for incident in incidents.all(tx)),
+        incidents=incidents.all(tx),
         strays=len(jobs.by_role(tx, "stray")),
     )
 

@@ -5,8 +5,11 @@ from datetime import datetime
 
 def dollars(micros: int | None) -> str | None:
     """Write micro-dollars as a decimal string of dollars."""
-    if micros is None:
-        return None
+    return None if micros is None else in_dollars(micros)
+
+
+def in_dollars(micros: int) -> str:
+    """Write an amount that is known."""
     sign, rest = ("-", -micros) if micros < 0 else ("", micros)
     return f"{sign}{rest // 1_000_000}.{rest % 1_000_000:06d}"
 

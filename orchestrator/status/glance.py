@@ -30,6 +30,7 @@ def status_view(board: Board, now: datetime) -> StatusView:
             for name, (done, total) in board.reading.items()
         ],
         last_scan=_scan(board),
+        incidents=list(board.newest_incidents),
     )
 
 

@@ -161,8 +161,19 @@ class TotalsView(View):
     incidents: Count
 
 
+class IncidentView(View):
+    """Something that may have cost money; `cost` estimates how much."""
+
+    at: AwareDatetime
+    kind: str
+    token: str | None
+    detail: str
+    requests: Count
+    cost: Money
+
+
 class StatusView(View):
-    """The whole daemon at a glance."""
+    """The whole daemon at a glance; of the incidents the newest, newest first."""
 
     service: Service
     conditions: list[Condition]
@@ -171,6 +182,7 @@ class StatusView(View):
     projects: list[ProjectView]
     reading: list[ReadingView]
     last_scan: ScanView | None
+    incidents: list[IncidentView]
 
 
 class SetView(View):

@@ -130,7 +130,7 @@ def a_status(**changes):
     }  # fmt: skip
     plain = {
         "service": service, "conditions": [], "queues": zero, "totals": totals, "projects": [],
-        "reading": [], "last_scan": None,
+        "reading": [], "last_scan": None, "incidents": [],
     } | changes  # fmt: skip
     return json.loads(views.StatusView.model_validate(plain).model_dump_json())
 

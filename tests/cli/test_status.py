@@ -507,3 +507,26 @@ def test_what_to_do_is_never_cut_off(report, shown):
 
     assert sum(line.endswith(advice) for line in above) == 2
     assert sum(line.endswith(advice) for line in page) == 2
+
+
+def test_incidents_of_late_are_shown(shown):
+    """What may have cost money is told for a week, the newest first, and how many there were."""
+    twin = {
+        "at": "2026-01-02T04:00:00Z", "kind": "paid_twice_suspected", "token": "orc1-x",
+        "detail": "batches/b is a second job for the requests of orc1-x", "requests": 1200,
+        "cost": "0.512000",
+    }  # fmt: skip
+    stray = {"kind": "stray", "token": None, "detail": "batches/s", "requests": 0}
+    stray |= {"at": "2025-12-27T00:00:00Z", "cost": "0.000000"}
+    old = twin | {"at": "2025-12-20T04:00:00Z"}
+    status = shown.a_status(incidents=[twin, stray, old])
+    status["totals"]["incidents"] = 5
+
+    said = lines({"status": status, "sets": []}, NOW)
+
+    assert said[1:4] == [
+        f"incident 2h00m ago: paid_twice_suspected: {twin['detail']} (1,200 requests, about $0.51)",
+        "incident 6d06h ago: stray: batches/s",
+        "3 more before; --json has the newest",
+    ]
+    assert tables.incidents(shown.a_status(), NOW) == []

@@ -14,6 +14,7 @@ from orchestrator.status.assembly import Process, StatusRoom
 from orchestrator.status.connections import Bounds
 from orchestrator.status.routes import ROUTES
 from orchestrator.status.views import Condition
+from orchestrator.store import incidents
 
 
 @pytest.fixture
@@ -104,6 +105,28 @@ async def test_a_doubt_that_is_held_for_the_operator_is_asked_until_it_is_answer
     assert (shown["display"], shown["remedy"]) == ("running", wrong["remedy"])
     assert (status["service"]["state"], after["service"]["state"]) == ("degraded", "running")
     assert after["conditions"] == []
+
+
+async def test_incidents_are_shown_the_newest_first(world, asking):
+    """What may have cost money is counted for ever; of the newest twenty all is told."""
+    for number in range(25):
+        at = world.clock.now() + timedelta(seconds=number)
+        entry = ("paid_twice_suspected", f"orc1-{number}", f"job {number}", 10, 512_000)
+        await world.database.transact(incidents.book, at, *entry)
+    await world.room.feed.refresh()
+
+    status = await ask(asking, "/v1/status")
+
+    assert status["totals"]["incidents"] == 25
+    assert len(status["incidents"]) == 20
+    assert status["incidents"][0] == {
+        "at": "2026-03-01T12:00:24Z",
+        "kind": "paid_twice_suspected",
+        "token": "orc1-24",
+        "detail": "job 24",
+        "requests": 10,
+        "cost": "0.512000",
+    }
 
 
 async def test_what_nobody_knows_the_price_of_is_not_called_free(world, asking, make):
