@@ -5,21 +5,19 @@ under systemd and in a simulation.
 """
 
 import asyncio
-import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
 from orchestrator.daemon.bells import Bells
+from orchestrator.daemon.crashes import Crashes
 from orchestrator.daemon.fitting import Fitting
 from orchestrator.daemon.money_holds import MoneyHolds
 from orchestrator.daemon.project import RECOVER_EVERY, OneProject, Policies
 from orchestrator.daemon.waits import Waits
 from orchestrator.domain.evidence import Start
-from orchestrator.domain.ids import InstallId, SetId
+from orchestrator.domain.ids import InstallId
 from orchestrator.domain.options import Choice
 from orchestrator.ports import Clock, Files, Ids, Inbox, Jobs, Notifier, Outbox, Work
 from orchestrator.stages.cancel import Cancel
@@ -36,13 +34,9 @@ from orchestrator.stages.submit import Submit
 from orchestrator.stages.tidy import Retention, Tidy
 from orchestrator.stages.upload import Upload
 from orchestrator.stages.watch import Watch
-from orchestrator.store.errors import LedgerError
 from orchestrator.store.journal import Journal
 
-log = structlog.get_logger()
 DRAIN = timedelta(seconds=7)
-CRASHES_MAX = 3
-FAIL_STOP = frozenset({errno.EIO, errno.EROFS})
 DOUBT_LOOK = timedelta(minutes=1)
 UPLOADS_MAX = 3
 CREATES_MAX = 4
@@ -79,7 +73,8 @@ class Rules:
 class Assembly:
     """One life of the daemon's stages. `troubled` is told what is wrong (None: well again).
 
-    `certain` is called once a doubtful start has watched the job list for long enough.
+    `certain` is called once a doubtful start has watched the job list for long enough. `passes`
+    tells of an error whether it is the machine's, is shown, and is over by itself.
     """
 
     journal: Journal
@@ -90,6 +85,7 @@ class Assembly:
     rules: Rules
     troubled: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
     certain: Callable[[], None] = lambda: None
+    passes: Callable[[Exception], bool] = lambda _error: False
     bells: Bells = field(default_factory=Bells)
     loops: dict[str, Loop[Any]] = field(default_factory=dict)
     _intake: Intake = field(init=False)
@@ -99,6 +95,7 @@ class Assembly:
         self.project.told = replace(
             self.project.told, look=self.bells.of("watch").ring, report=self.troubled
         )
+        crashes = Crashes(self.project, self.troubled, self.passes)
         for title, stage, at_most, idle in self._stages():
             bell = self.bells.of(title)
             self.loops[title] = Loop(
@@ -108,8 +105,8 @@ class Assembly:
                 bell,
                 idle,
                 at_most,
-                self._crashed,
-                self._recovered,
+                crashes.crashed,
+                crashes.recovered,
             )
 
     @property
@@ -139,8 +136,10 @@ class Assembly:
             for task in tasks:
                 task.cancel()
 
-    def ring(self) -> None:
-        """Wake every stage."""
+    def try_again(self) -> None:
+        """Let every stage try at once what has failed: the reason is gone."""
+        for loop in self.loops.values():
+            loop.rested_at.clear()
         self.bells.ring_all()
 
     # ---- wiring -------------------------------------------------------------------------------
@@ -234,44 +233,21 @@ class Assembly:
         while not self.project.evidence.may_create():
             await self.adapters.clock.sleep(DOUBT_LOOK)
         self.troubled("doubtful_start", "", None)
-        self.certain()
+        while not self._is_noted():
+            await self.adapters.clock.sleep(DOUBT_LOOK)
+
+    def _is_noted(self) -> bool:
+        try:
+            self.certain()
+        except OSError as error:
+            if not self.passes(error):
+                raise
+            return False
+        return True
 
     async def _wake(self) -> None:
         async for _ in self.adapters.inbox.wake():
             self.bells.of("intake").ring()
-
-    # ---- trouble ------------------------------------------------------------------------------
-
-    def _recovered(self, stage: str, name: str) -> None:
-        self.troubled(stage, name, None)
-
-    async def _crashed(
-        self, stage: str, name: str, item: object, error: Exception, times: int
-    ) -> None:
-        """Say what failed; hold the set that fails again and again; end when nothing is safe."""
-        if isinstance(error, LedgerError) or getattr(error, "errno", None) in FAIL_STOP:
-            raise error
-        log.error(
-            "stage.failed",
-            stage=stage,
-            item=name,
-            why=f"{type(error).__name__}: {error}",
-            failures=times,
-            exc_info=not isinstance(error, OSError),
-        )
-        if isinstance(error, OSError):
-            self.troubled(stage, name, f"{error.strerror}: {error.filename or name}")
-        set_id = _set_of(item)
-        if times >= CRASHES_MAX and set_id is not None and not isinstance(error, OSError):
-            why = f"crashed: {stage} failed {times} times ({type(error).__name__}: {error})"
-            await self.project.hold(set_id, why)
-
-
-def _set_of(item: object) -> SetId | None:
-    part = getattr(item, "part", None)
-    if part is not None:
-        return SetId(part.request_set)
-    return SetId(item) if isinstance(item, str) and len(item) == 10 else None
 
 
 def _every(duration: timedelta) -> Callable[[], float]:

@@ -10,12 +10,16 @@ from orchestrator.status.board import Board
 from orchestrator.status.views import Condition
 
 log = structlog.get_logger()
-SPACE = "space"
+SPACE, DESCRIPTORS, READ_ONLY = "space", "descriptors", "read_only"
 PASSING = frozenset({"doubtful_start", "model_check", "slow"})
 REMEDY = "see the message; it is tried again by itself"
 REMEDIES = {
     "doubtful_start": "nothing to do: jobs that the ledger may not know are looked for first",
     SPACE: "free some space; work goes on by itself",
+    DESCRIPTORS: "raise LimitNOFILE= of the unit (or ulimit -n) and see what else has many files "
+    "open on this machine; work goes on by itself",
+    READ_ONLY: "see in the kernel's log why, and make it writable again; if it has to be "
+    "unmounted for that, stop the daemon first: nothing is lost. Work goes on by itself",
     "model_check": "nothing to do: a model that cannot do it is refused at its first create",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
     "no_answers": "see what stands between here and gemini.base_url; it is asked for again",

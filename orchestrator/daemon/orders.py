@@ -13,7 +13,7 @@ from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
 from orchestrator.ports import Trouble
 from orchestrator.stages.control import Control, NotPossible
 from orchestrator.status.control import Absence, Adoption, Impossible, Order, Resumption, Verb
-from orchestrator.store.errors import StaleTransition
+from orchestrator.store.errors import LedgerDenied, LedgerFull, StaleTransition
 
 log = structlog.get_logger()
 PATIENCE = timedelta(seconds=10)
@@ -56,6 +56,8 @@ class Orders:
                 return await _carry_out_as_it_is_now(control, verb, target, order)
         except NotPossible as error:
             raise Impossible(error.why, error.remedy) from error
+        except (LedgerFull, LedgerDenied) as error:
+            raise Impossible(f"it cannot be recorded: {error}", "give the order again") from error
         except Trouble as error:
             raise Impossible(f"the provider did not do it: {error}", "try again later") from error
 

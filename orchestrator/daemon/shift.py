@@ -8,22 +8,26 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 
-from orchestrator.config.settings import Settings
+from orchestrator.config.settings import Paths, Settings
 from orchestrator.daemon import identity, surroundings, translation
 from orchestrator.daemon.assembly import Assembly
 from orchestrator.daemon.conditions import Conditions
+from orchestrator.daemon.enduring import Enduring
 from orchestrator.daemon.livefacts import LiveFacts
 from orchestrator.daemon.opening import Opened, adapters, rules
 from orchestrator.daemon.orders import Orders
 from orchestrator.daemon.project import OneProject, Policies, Told
 from orchestrator.daemon.signals import Ending, Stop
+from orchestrator.daemon.weather import Weather
 from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import ProjectName
 from orchestrator.gemini.client import Gemini
@@ -33,10 +37,12 @@ from orchestrator.spool.pool import Workers
 from orchestrator.spool.thrift import Thrifty
 from orchestrator.spool.work import WorkFolder
 from orchestrator.status.assembly import StatusRoom
+from orchestrator.status.board import Board
 from orchestrator.store.journal import Journal
 
 PROJECT = ProjectName("default")
 STATUS_EVERY = timedelta(seconds=1)
+Looks: TypeAlias = Sequence[Callable[[], None]]
 log = structlog.get_logger()
 
 
@@ -56,8 +62,10 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
     """Run the stages until `life.stop` is set; `start` says how far the ledger can be trusted."""
     opened, room = life.opened, life.room
     clock, who, paths = opened.clock, opened.who, settings.paths
-    journal = Journal(opened.database, clock, who.epoch, listeners=[tell])
     conditions = Conditions(room.board, clock)
+    weather = Weather(_kept_in(paths), paths.inbox, conditions.troubled)
+    enduring = Enduring(opened.database, weather, clock)
+    journal = Journal(enduring, clock, who.epoch, listeners=[tell])
     gemini = Gemini(
         translation.service(settings),
         settings.api_key,
@@ -79,7 +87,10 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
             policies,
             start,
             lambda: gemini.jobs.account,
-            conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
+            _first_of(
+                conditions.watched(surroundings.Room(paths.work, settings.service.min_free_bytes)),
+                weather.obstacle,
+            ),
             told,
         )
         world = adapters(settings, opened, gemini, workers, room)
@@ -92,14 +103,18 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
             rules(settings),
             conditions.troubled,
             partial(identity.end_doubt, paths.state_dir),
+            weather.passes,
         )
+        weather.over = assembly.try_again
         journal.listeners.append(lambda _recorded: life.changed.set())
         assert isinstance(world.work, WorkFolder), "the daemon works on folders"
         facts = LiveFacts(room, assembly, world.work, paths)
         journal.listeners.append(facts.hear)
-        async with life.orders.given_to(assembly.control):
+        at_once = replace(assembly.control, journal=replace(journal, ledger=opened.database))
+        async with life.orders.given_to(at_once):
             log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
-            await _drive(facts, life, workers.rest)
+            with closing(weather):
+                await _drive(facts, life, (facts.look, weather.look, workers.rest))
 
 
 @asynccontextmanager
@@ -135,12 +150,12 @@ async def _idle(life: Life, hands: Sequence[Executor]) -> None:
     waiting.shutdown(wait=False)
 
 
-async def _drive(facts: LiveFacts, life: Life, rest: Callable[[], None]) -> None:
+async def _drive(facts: LiveFacts, life: Life, looks: Looks) -> None:
     """Run the stages until they are to end, with the pulse beside them."""
     board = facts.room.board
     board.phase = "running"
     async with asyncio.TaskGroup() as group:
-        pulse = group.create_task(_pulse(facts, life.service, rest))
+        pulse = group.create_task(_pulse(board, life.service, looks))
         life.service.ready("running")
         await facts.assembly.run(life.stop.event)
         if life.stop.ending is Ending.STOP:
@@ -149,13 +164,28 @@ async def _drive(facts: LiveFacts, life: Life, rest: Callable[[], None]) -> None
         pulse.cancel()
 
 
-async def _pulse(facts: LiveFacts, service: systemd.Notifier, rest: Callable[[], None]) -> None:
+async def _pulse(board: Board, service: systemd.Notifier, looks: Looks) -> None:
     """Feed the watchdog from the loop itself, and say in a line what goes on."""
     pace = systemd.watchdog_pace(os.environ, os.getpid())
     wait = min(pace or STATUS_EVERY, STATUS_EVERY).total_seconds()
     while True:
-        facts.look()
-        rest()
+        for look in looks:
+            look()
         service.watchdog()
-        service.status(translation.status_line(facts.room.board))
+        service.status(translation.status_line(board))
         await asyncio.sleep(wait)
+
+
+def _kept_in(paths: Paths) -> tuple[Path, ...]:
+    """Return the folders that answers, and what is known of them, are kept in."""
+    ledger = () if paths.ledger is None else (paths.ledger.parent,)
+    return (*ledger, paths.state_dir, paths.work, paths.outbox, paths.rejected)
+
+
+def _first_of(*obstacles: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Return what tells the first obstacle that there is; all of them are looked at."""
+
+    def look() -> str | None:
+        return next(filter(None, [obstacle() for obstacle in obstacles]), None)
+
+    return look

@@ -1,5 +1,6 @@
 """What must be true of the machine before anything starts, and how much space is left."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ def make(paths: Paths) -> None:
     ):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "cannot be written", str(folder))
+            if host.is_read_only(folder):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+            raise PermissionError(errno.EACCES, "cannot be written", str(folder))
     home = paths.work.stat().st_dev
     for folder in (paths.outbox, paths.rejected):
         if folder.stat().st_dev != home:

@@ -1,6 +1,8 @@
-"""Facts about the machine: which one, which boot, how much space, and a clock that never jumps."""
+"""Facts about the machine: which one, which boot, what is left, and a clock that never jumps."""
 
+import errno
 import os
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,26 @@ def space(folder: Path) -> Space:
         free_inodes=facts.f_favail if facts.f_files else None,
         read_only=bool(facts.f_flag & os.ST_RDONLY),
     )
+
+
+def is_read_only(folder: Path) -> bool:
+    """Tell whether the file system of a folder is mounted so that nothing can be written."""
+    return space(folder).read_only
+
+
+def refuses_files(folder: Path) -> bool:
+    """Tell by trying whether a folder is on a read-only file system; what is tried has no name."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        return error.errno == errno.EROFS or is_read_only(folder)
+    os.close(descriptor)
+    return False
+
+
+def descriptors_max() -> int:
+    """Return how many files this process may have open at once."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def file_system(folder: Path) -> str:

@@ -101,8 +101,12 @@ class Intake:
             return []
         memory.left_over, memory.next_look = False, now + LOOK_SECONDS
         settled = await self.journal.read(questions.settled_folders)
-        async with self.claiming:  # a claim that is being made is nobody else's
-            lying = await self.inbox.claims(settled)
+        try:
+            async with self.claiming:  # a claim that is being made is nobody else's
+                lying = await self.inbox.claims(settled)
+        except OSError:
+            memory.left_over = True
+            raise
         waiting = {folder for folder, until in self.later.items() if until > now}
         held = self.busy | waiting
         claims = [c for c in await self._sent_first(lying) if c.folder not in held]

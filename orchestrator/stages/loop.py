@@ -6,7 +6,7 @@ worked on rests for a moment, so that nothing spins.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ from orchestrator.store.errors import StaleTransition
 T = TypeVar("T")
 REST_SECONDS = 0.5
 REST_SECONDS_MAX = 600.0
+WEATHER_SECONDS_MAX = 10.0  # what the system refuses is soon over, and cheap to try
 DOUBLINGS_MAX = 8  # beyond it the longest rest is reached, and a power would overflow
 
 
@@ -120,6 +121,7 @@ class Loop(Generic[T]):
             await self._report("find", None, error)
             return []
         self._well("find")
+        self._let_go({self.stage.name(item) for item in found} | self.running.keys())
         self.found = len(found)
         return found
 
@@ -132,13 +134,19 @@ class Loop(Generic[T]):
             pass  # what was decided upon has changed: it is read again
         except Exception as error:  # noqa: BLE001 - `crashed` decides, and may raise
             await self._report(name, item, error)
-            rest = min(REST_SECONDS * 4 ** min(self.crashes[name], DOUBLINGS_MAX), REST_SECONDS_MAX)
+            most = WEATHER_SECONDS_MAX if isinstance(error, OSError) else REST_SECONDS_MAX
+            rest = min(REST_SECONDS * 4 ** min(self.crashes[name], DOUBLINGS_MAX), most)
         finally:
             self.rested_at[name] = self.clock.elapsed() + rest
-            full = self._is_full
+            ring = self._is_full or name in self.crashes  # what failed is due before the loop wakes
             self.running.pop(name, None)
-            if full:
+            if ring:
                 self.bell.ring()
+
+    def _let_go(self, present: AbstractSet[str]) -> None:
+        """Tell no longer of what has failed and is not to be done any more."""
+        for name in self.crashes.keys() - present:
+            self._well(name)
 
     def _well(self, name: str) -> None:
         if self.crashes.pop(name, None) is not None:

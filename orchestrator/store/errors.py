@@ -17,6 +17,10 @@ class LedgerFull(LedgerError):
     """The disk is full and nothing was recorded: stop, and start again when there is room."""
 
 
+class LedgerDenied(LedgerError):
+    """The system would not let it be read or written: stop, unless it is known why and passes."""
+
+
 class LedgerBusy(LedgerError):
     """Another process holds the ledger."""
 

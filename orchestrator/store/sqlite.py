@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from orchestrator.store.errors import (
     CorruptLedger,
     LedgerBusy,
+    LedgerDenied,
     LedgerError,
     LedgerFull,
     LostLedger,
@@ -182,7 +183,7 @@ def meaning_of(error: BaseException | None, file: Path) -> LedgerError | None:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return LedgerBusy(f"{file}: another process holds it; stop the daemon that uses it")
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
-            return LedgerError(f"{file}: {error}; check the disk and the file's permissions")
+            return LedgerDenied(f"{file}: {error}; check the disk and the file's permissions")
         case _:
             return None
 

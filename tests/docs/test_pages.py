@@ -23,8 +23,8 @@ SOURCE = ROOT / "orchestrator"
 FOR_PEOPLE = {
     "Answered": 1, "BadOptions": 0, "Cloned": 0, "ConfigError": 0, "CorruptLedger": 0,
     "Declined": 1, "Failure": 0, "ForeignInbox": 0, "ForeignLedger": 0, "LedgerError": 0,
-    "Impossible": 0, "LedgerBusy": 0, "LedgerFull": 0, "LockedOut": 0, "LostLedger": 0,
-    "NewerSchema": 0, "NotAllowed": 0, "NotPossible": 0,
+    "Impossible": 0, "LedgerBusy": 0, "LedgerDenied": 0, "LedgerFull": 0, "LockedOut": 0,
+    "LostLedger": 0, "NewerSchema": 0, "NotAllowed": 0, "NotPossible": 0,
     "Occupied": 0, "SecretTrouble": 0, "SocketRefused": 0, "Unreachable": 0,
     "Unreadable": 0,
 }  # fmt: skip

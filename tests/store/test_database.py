@@ -13,7 +13,14 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.store import ballast, incidents, request_sets
 from orchestrator.store.database import Database, InlineDatabase, Ledger, Tx, sqlite_version
-from orchestrator.store.errors import CorruptLedger, LedgerBusy, LedgerError, LedgerFull, LostLedger
+from orchestrator.store.errors import (
+    CorruptLedger,
+    LedgerBusy,
+    LedgerDenied,
+    LedgerError,
+    LedgerFull,
+    LostLedger,
+)
 from orchestrator.store.sqlite import PRAGMAS, meaning_of, outside
 from tests.store.conftest import MIGRATIONS
 from tests.store.values import NOW, receive, set_info
@@ -451,9 +458,9 @@ async def test_errors_beside_a_transaction_are_translated_too(database: Database
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        (sqlite3.SQLITE_IOERR_FSYNC, LedgerError, "check the disk"),
-        (sqlite3.SQLITE_READONLY, LedgerError, "check the disk"),
-        (sqlite3.SQLITE_CANTOPEN, LedgerError, "check the disk"),
+        (sqlite3.SQLITE_IOERR_FSYNC, LedgerDenied, "check the disk"),
+        (sqlite3.SQLITE_READONLY, LedgerDenied, "check the disk"),
+        (sqlite3.SQLITE_CANTOPEN, LedgerDenied, "check the disk"),
         (sqlite3.SQLITE_LOCKED, LedgerBusy, "another process"),
         (sqlite3.SQLITE_CORRUPT, CorruptLedger, "is damaged"),
         (sqlite3.SQLITE_FULL, LedgerFull, "is full"),
