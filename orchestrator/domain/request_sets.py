@@ -227,6 +227,10 @@ def is_open(request_set: RequestSet) -> bool:
     return request_set.state in OPEN_STATES
 
 
+SHORT = "short_answers"  # a job owes answers that its output does not have
+TAKEN = "retry asked: outputs that are too short are taken as they are"
+
+
 def is_held_by(flags: Flags, what: str) -> bool:
     """Tell whether a set is held by this: the word that the reason begins with."""
     return (flags.held or "").partition(":")[0] == what

@@ -177,7 +177,7 @@ class Creator:
                     return index
             return 0
 
-        errors = {"row_error", "row_empty_error"}
+        errors = {"row_error", "row_empty_error", "row_missing"}  # none of them is a success
         unknowns = self._settings.unknowns
         return Terms(
             kind=asked.kind,

@@ -114,7 +114,8 @@ class JoinOrder:
     """How the answers of one ended batch become facts of the index.
 
     `last` is True when no further generation may follow: what is retryable then settles.
-    `as_it_is` is True when downloading again did not help: what looks cut short is joined.
+    `as_it_is` is True when downloading again did not help: what looks cut short is joined, unless
+    it has fewer lines than `least`.
     """
 
     part: Part
@@ -122,6 +123,7 @@ class JoinOrder:
     retryable: frozenset[int]
     last: bool
     as_it_is: bool = False
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)

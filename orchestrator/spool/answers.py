@@ -144,7 +144,7 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
     """Settle by the findings of all ranges. Runs in a worker; repeatable.
 
     Answers that are broken or lack some settle nothing, unless they are to be taken as they
-    are or were joined before; nor do answers that hold strangers.
+    are (see `JoinOrder`) or were joined before; nor do answers that hold strangers.
     """
     part = order.part
     runs = read_runs(folder, part.token)
@@ -152,7 +152,8 @@ def settle_answers(folder: Path, order: JoinOrder, numbers: int, scanned: Scanne
     for found in _findings(folder, part.token, numbers):
         counting.first(found)
     whole = not scanned.broken and not counting.missing().any()
-    whole = whole or order.as_it_is or answer_files.were_joined(folder, part.token)
+    enough = order.as_it_is and counting.lines - counting.doubled >= order.least
+    whole = whole or enough or answer_files.were_joined(folder, part.token)
     report = JoinReport(
         tally=Tally(missing=counting.places.count),
         usage=scanned.usage,

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from orchestrator.domain import batches as machine, request_sets as sets
-from orchestrator.domain.batches import Batch, Ended, Lapsed, LapseReason, Part
+from orchestrator.domain.batches import Ended, Lapsed, LapseReason
 from orchestrator.domain.calibration import guess, text_bytes
-from orchestrator.domain.failures import INTERNAL
+from orchestrator.domain.ends import LAPSES, code_of, held_the_first_of, remedy_for
 from orchestrator.domain.ids import IdempotencyKey
 from orchestrator.domain.jobs import Gone, JobState
 from orchestrator.domain.moves import Move
 from orchestrator.domain.options import Choice, from_text
 from orchestrator.domain.patience import Patience
-from orchestrator.domain.policy import REMEDIES, Remedy, RetryPolicy, backoff
-from orchestrator.domain.request_sets import Running, SetInfo
+from orchestrator.domain.policy import Remedy, RetryPolicy, backoff
+from orchestrator.domain.request_sets import SHORT, Running, SetInfo
 from orchestrator.ports import (
     Blocked,
     Clock,
@@ -33,7 +33,7 @@ from orchestrator.ports import (
     Unavailable,
     Work,
 )
-from orchestrator.store import batches as batch_rows, projects, request_sets as set_rows
+from orchestrator.store import batches as batch_rows, projects, questions, request_sets as set_rows
 from orchestrator.store.database import Tx
 from orchestrator.store.errors import StaleTransition
 from orchestrator.store.journal import Journal
@@ -41,13 +41,6 @@ from orchestrator.store.journal import Journal
 TRIES = 5
 GONE_TRIES = 5
 NO_ANSWERS = "what is fetched as its output answers none of its requests; it is fetched again"
-LAPSES = {
-    JobState.EXPIRED: LapseReason.EXPIRED,
-    JobState.FAILED: LapseReason.FAILED,
-    JobState.CANCELLED: LapseReason.CANCELLED,
-    JobState.SUCCEEDED: LapseReason.FAILED,
-}
-CODES = {LapseReason.EXPIRED: 4, LapseReason.CANCELLED: 1}
 ROOM_FAILURES = 3  # waits begin as after so many refusals
 ROOM_WAIT_MAX = timedelta(hours=1)
 
@@ -114,6 +107,7 @@ class Collect:
         never = None if await self._is_owed(item) else False
         if item.part.mode == "file" and job.output is None:
             return never
+        self._patience(item).promised = job.succeeded or 0
         sink = self.work.answers(info.folder, item.part.token)
         try:
             await self.jobs.download(Output(item.job, job.output), sink)
@@ -142,14 +136,14 @@ class Collect:
 
     async def _join(self, item: Ended, info: SetInfo) -> None:
         choice = from_text(info.options)
+        as_it_is = self._patience(item).is_at_an_end(self.clock.elapsed(), self.retry.backoff_max)
         order = JoinOrder(
             item.part,
             item.job,
             self.retry.retryable,
             last=item.part.generation >= choice.generations_max,
-            as_it_is=self._patience(item).is_at_an_end(
-                self.clock.elapsed(), self.retry.backoff_max
-            ),
+            as_it_is=as_it_is,
+            least=await self._promised(item) if as_it_is else 0,
         )
         report = await self.work.join(info.folder, order)
         if report.foreign:
@@ -157,8 +151,24 @@ class Collect:
         elif self._is_short(item, report):
             await self.work.drop_answers(info.folder, item.part.token)
             self._wait(item, None)
+            if as_it_is:
+                await self._hold_short(item, report)
         else:
             await self._record(item, info, choice, report)
+
+    async def _promised(self, item: Ended) -> int:
+        """Return how many lines the output must have; none if somebody takes it as it is."""
+        taken = await self.journal.read(questions.takes_short, item.part.request_set)
+        return 0 if taken else self._patience(item).promised
+
+    async def _hold_short(self, item: Ended, report: JoinReport) -> None:
+        """What the job says that it has answered is paid for: it is not sent again unasked."""
+        owed, there = self._patience(item).promised, report.lines - report.doubled
+        why = f"{SHORT}: {item.job} says that {owed} of its requests succeeded, and what is fetched"
+        why += f" as its output has {there} lines; it is fetched again. `orchestrator retry` takes "
+        why += "it as it is and sends what it lacks again, which is paid again; `orchestrator "
+        why += "cancel` delivers what it has"
+        await self.project.hold(item.part.request_set, why)
 
     async def _set_aside(self, item: Ended, info: SetInfo, report: JoinReport) -> None:
         """Hold a set whose answers are not to be trusted; cancelled, it ends without them."""
@@ -191,6 +201,7 @@ class Collect:
             seen = part.wire_bytes * report.tally.answered // part.count
             seen = text_bytes(seen, guess(info.tokens, info.content_bytes))
             projects.observe_usage(tx, now, part.project, part.model, report.usage.prompt, seen)
+            set_rows.lift(tx, now, part.request_set, SHORT, f"the output of {item.job} is taken")
 
         await self.journal.record(
             machine.collect(item, report.tally, report.usage, now), also=learn
@@ -212,7 +223,7 @@ class Collect:
     # ---- no answers ---------------------------------------------------------------------------
 
     async def _lapse(self, item: Ended, info: SetInfo) -> None:
-        part, reason, remedy = item.part, LAPSES[item.outcome], _remedy(item)
+        part, reason, remedy = item.part, LAPSES[item.outcome], remedy_for(item)
         why = f"{item.job} {reason.value}"
         if item.error:
             why += f" ({item.error.code}: {item.error.message})"
@@ -226,10 +237,10 @@ class Collect:
         self.patience.pop(part.token, None)
 
     async def _release(self, item: Ended, info: SetInfo, remedy: Remedy, why: str) -> None:
-        part, code = item.part, item.error.code if item.error else None
+        part = item.part
         generations_max = from_text(info.options).generations_max
         last = remedy in (Remedy.SPLIT, Remedy.GIVE_UP) or part.generation >= generations_max
-        code = code or CODES.get(LAPSES[item.outcome], INTERNAL)
+        code = code_of(item)
         tries = f"generation {part.generation}: {why}"
         await self.work.release(info.folder, part, tries if last else None, code, tries)
 
@@ -240,7 +251,7 @@ class Collect:
         """
         part, retry = item.part, replace(self.retry, backoff_max=ROOM_WAIT_MAX)
         rows = await self.journal.read(batch_rows.of_set, info.id)
-        before = sum(_held_the_first_of(row, part) for row in rows)
+        before = sum(held_the_first_of(row, part) for row in rows)
 
         def patience(times: int) -> timedelta:
             failures = max(times, before + 1) + ROOM_FAILURES
@@ -269,7 +280,7 @@ class Collect:
 
     def _narrower(self, item: Ended, reason: LapseReason) -> int | None:
         """Halve after an expiry and after a failure that the size may explain."""
-        smaller = reason is LapseReason.EXPIRED or _remedy(item) is Remedy.LATER
+        smaller = reason is LapseReason.EXPIRED or remedy_for(item) is Remedy.LATER
         floor = self.project.limits().batch_bytes_min
         return max(item.part.wire_bytes // 2, floor) if smaller else None
 
@@ -283,16 +294,3 @@ class Collect:
         patience.failures += 1
         wait = backoff(self.retry, patience.failures, self.ids.jitter(), least)
         patience.not_before = self.clock.elapsed() + wait.total_seconds()
-
-
-def _remedy(item: Ended) -> Remedy:
-    if item.outcome is JobState.FAILED and item.error is not None:
-        return REMEDIES.get(item.error.code, Remedy.AGAIN)
-    return Remedy.AGAIN
-
-
-def _held_the_first_of(row: Batch, part: Part) -> bool:
-    """Tell whether a batch of this generation failed before with the first request of `part`."""
-    failed = isinstance(row, Lapsed) and row.reason is LapseReason.FAILED
-    same = row.part.generation == part.generation and row.part.lo <= part.lo < row.part.hi
-    return failed and same

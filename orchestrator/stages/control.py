@@ -108,10 +108,15 @@ class Control:
                 raise being_cancelled(target)
             case _ if sets.is_held_by(stored.flags, "vanished"):
                 return await self._give_up_vanished(stored)
+            case _ if sets.is_held_by(stored.flags, sets.SHORT):
+                await self._flag(stored, replace(stored.flags, held=None), sets.TAKEN)
+                return "outputs are taken as they are; what they lack is sent again and paid again"
             case Running() if await self.journal.read(questions.was_reopened, target):
                 return f"what failed is being sent again already{_still_held(stored.flags)}"
             case Running() if await self._has_given_up(target):
                 return "its vanished jobs were given up already: what they owe is sent again"
+            case Running() if await self.journal.read(questions.takes_short, target):
+                return "its outputs are taken as they are already; what they lack is sent again"
             case _:
                 raise NotPossible(
                     f"{target} is {stored.value.state}",

@@ -15,13 +15,13 @@ from orchestrator.domain.ids import (
     SetId,
     file_name,
 )
-from orchestrator.domain.request_sets import OPEN_STATES
+from orchestrator.domain.request_sets import OPEN_STATES, TAKEN
 from orchestrator.store.codecs import batch_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.jobs import DELETED
 from orchestrator.store.question import Question
-from orchestrator.store.request_sets import free_outbox
+from orchestrator.store.request_sets import free_outbox, is_cancel_asked
 from orchestrator.store.tables import LIVE, batches, events, jobs, request_sets as sets
 
 # What is asked at every look is built once; building a statement costs more than running it.
@@ -102,6 +102,15 @@ def was_reopened(tx: Tx, set_id: SetId) -> bool:
     reopened = over & (events.c.target == "running")
     whole_set = (events.c.set_id == set_id) & events.c.batch_id.is_(None)
     return bool(tx.scalar(select(exists().where(whole_set, reopened))))
+
+
+def takes_short(tx: Tx, set_id: SetId) -> bool:
+    """Tell whether a person has said that this set's short outputs are taken as they are.
+
+    So it is when the set is to end without more answers.
+    """
+    told = (events.c.set_id == set_id) & events.c.batch_id.is_(None) & (events.c.why == TAKEN)
+    return bool(tx.scalar(select(exists().where(told)))) or is_cancel_asked(tx, set_id)
 
 
 def unplanned(tx: Tx, most: int) -> list[SetId]:

@@ -1,6 +1,6 @@
 """Sets: their rows and what is asked of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import count
@@ -22,6 +22,7 @@ from orchestrator.domain.request_sets import (
     Flags,
     Received,
     RequestSet,
+    is_held_by,
     may_start_work,
 )
 from orchestrator.store import lives
@@ -135,6 +136,14 @@ def flag(
     if row is None:
         raise StaleTransition(f"the flags of set {set_id} are no longer {before}")
     _record(tx, now, set_id, row.state, row.state, why)
+
+
+def lift(tx: Connection, now: datetime, set_id: SetId, held_by: str, why: str) -> None:
+    """Let a set go on if it is held by this, whatever else is said of it."""
+    stored = get(tx, set_id)
+    if stored is not None and is_held_by(stored.flags, held_by):
+        after = replace(stored.flags, held=None, held_until=None)
+        flag(tx, now, set_id, stored.flags, after, why)
 
 
 def get(tx: Connection, set_id: SetId) -> StoredSet | None:

@@ -124,6 +124,7 @@ STATES = {
     "running": running(Flags()),
     "paused": running(Flags(paused=True)),
     "crashed": running(Flags(held="crashed: plan failed 3 times")),
+    "short": running(Flags(held="short_answers: its output has 2 lines")),
     "over its cap": running(Flags(held="max_cost_per_set: $5.00 spent")),
     "over the day's": running(Flags(held="max_cost_per_day: $5.00", held_until=next_day(NOW))),
     "without a price": running(Flags(held="max_cost: no price is set for it")),
@@ -162,7 +163,9 @@ SAID: dict[str, dict[str, tuple[str, str] | str]] = {
     },
     "resume": {
         **dict.fromkeys(OPEN, "is running already"),
-        **dict.fromkeys(("paused", "crashed", "vanished"), ("running again", "is running already")),
+        **dict.fromkeys(
+            ("paused", "crashed", "short", "vanished"), ("running again", "is running already")
+        ),
         "over its cap": ("it has no cap of its own any more", "is running already"),
         "over the day's": ("it may go beyond max_cost_per_day until", "is running already"),
         "without a price": ("it runs without a price", "is running already"),
@@ -175,6 +178,7 @@ SAID: dict[str, dict[str, tuple[str, str] | str]] = {
         "running": f"no: is running; {WAIT}",
         **dict.fromkeys(STOPPED, "no: is running; `resume` goes on with it"),
         "vanished": ("1 vanished job is given up", "were given up already"),
+        "short": ("outputs are taken as they are", "are taken as they are already"),
         "cancelling": f"no: {CANCELLING}",
         "delivered": ("3 requests are sent again", "is being sent again already"),
         "reopened": "is being sent again already",
