@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never, cast
 
 from orchestrator.domain import doubts
-from orchestrator.domain.batches import Batch, Collected, Submitted, Submitting, Usage
+from orchestrator.domain.batches import Batch, Collected, Submitted, Submitting, Usage, is_live
 from orchestrator.domain.request_sets import (
     Cancelled,
     Delivered,
@@ -54,6 +54,7 @@ class SetFold:
     generation: int = 0
     answered: int = 0
     failed: int = 0
+    pending: int = 0  # requests of batches that may still bring answers
     usage: Usage = field(default_factory=Usage)
     first_submitted: datetime | None = None
     oldest_live: datetime | None = None
@@ -77,6 +78,7 @@ def fold(value: RequestSet, flags: Flags, batches: Iterable[Batch]) -> SetFold:
         generation=max((batch.part.generation for batch in every), default=0),
         answered=sum(batch.tally.answered for batch in collected),
         failed=sum(batch.tally.failed + batch.tally.given_up for batch in collected),
+        pending=sum(batch.part.count for batch in every if is_live(batch)),
         usage=usage,
         first_submitted=min(submitted, default=None),
         oldest_live=min(live, default=None),
@@ -152,8 +154,8 @@ def set_view(
 def outcome(of: SetFold) -> tuple[int, int]:
     """Return how many requests were answered and how many settled as errors so far.
 
-    While a set runs, what an earlier delivery left failed may have been sent again, so the
-    errors are never more than what is not answered.
+    While a set runs, what an earlier delivery left failed may have been sent again: what live
+    batches hold is open, whatever became of it before.
     """
     info = of.value.info
     match of.value:
@@ -165,7 +167,8 @@ def outcome(of: SetFold) -> tuple[int, int]:
             return 0, 0
         case Indexed() | Running():
             answered = min(of.answered, info.requests)
-            return answered, min(of.failed + info.flawed, info.requests - answered)
+            settled = max(0, info.requests - answered - of.pending)
+            return answered, min(of.failed + info.flawed, settled)
         case _:
             assert_never(of.value)
 

@@ -156,6 +156,21 @@ def test_the_requests_of_a_set_always_add_up(value, flags, batches):
     assert SetView.model_validate_json(view.model_dump_json()) == view
 
 
+def test_what_is_sent_again_is_open(make):
+    """After a retry the failures of before are at the service once more: they count as open."""
+    tried = Collected(
+        make.part(make.info(1), 1, count=9), None, JOB, ACCOUNT, NOW, NOW, JobState.SUCCEEDED,
+        None, NOW, Tally(answered=5, failed=4), Usage(),
+    )  # fmt: skip
+    again = Submitted(make.part(make.info(1), 2, count=4), None, JOB, ACCOUNT, NOW)
+
+    before = set_view(fold(Running(make.info(1), 1), Flags(), [tried]), price, None, NOW)
+    after = set_view(fold(Running(make.info(1), 1), Flags(), [tried, again]), price, None, NOW)
+
+    assert (before.answered, before.failed, before.open) == (5, 5, 0)
+    assert (after.answered, after.failed, after.open) == (5, 1, 4)
+
+
 @given(SETS, FLAGS)
 def test_a_finished_set_is_shown_as_what_it_came_to(value, flags):
     """No flag covers the end of a set; an open one shows the gravest of its flags."""
