@@ -21,6 +21,7 @@ REMEDIES = {
     READ_ONLY: "see in the kernel's log why, and make it writable again; if it has to be "
     "unmounted for that, stop the daemon first: nothing is lost. Work goes on by itself",
     "model_check": "nothing to do: a model that cannot do it is refused at its first create",
+    "notices": "see what the message says; correct [notify] and reload. It is told again by itself",
     "unreachable": "check the network, its proxy and gemini.base_url; work goes on by itself",
     "no_answers": "see what stands between here and gemini.base_url; it is asked for again",
     "all_failed": "read the errors in results.jsonl: the requests or the model may not fit",

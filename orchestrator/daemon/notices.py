@@ -1,8 +1,10 @@
 """Who is told: the operator's command and webhook, as the port `Notifier`."""
 
+import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -17,6 +19,8 @@ from orchestrator.status.notify import (
 )
 
 log = structlog.get_logger()
+TROUBLE = "notices"  # the kind of the condition while a channel takes nothing
+REMEMBERED_MAX = 10_000  # notices that some took and others not; what is forgotten comes twice
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
@@ -29,40 +33,72 @@ def environment() -> dict[str, str]:
 class Senders:
     """Hands each notice to whoever is configured; with nobody it is done at once.
 
-    `told` counts what became of it: channel and result.
+    `told` counts what became of it: channel and result. `troubled` shows which channel does not
+    take what it is told, and why; None: it does again.
     """
 
     command: tuple[str, ...]
     command_timeout: timedelta
     webhook: Webhook | None
     clock: Clock
-    told: Callable[[str, str], None]
+    told: Callable[[str, str], None] = lambda _channel, _result: None
+    troubled: Callable[[str, str, str | None], None] = lambda _kind, _subject, _why: None
+    _taken: dict[int, set[str]] = field(default_factory=dict)
 
     async def send(self, number: int, kind: str, body: str) -> None:
-        """Hand over one notice. Raises Unavailable when somebody did not take it.
+        """Hand over one notice to all at once. Raises Unavailable when somebody did not take it.
 
-        It is then sent again to all: each may get it twice, with the same id.
+        When it is sent again, then to those who have not taken it. That is remembered for one
+        life of the daemon: after a restart a notice may come twice, with the same id.
         """
         message = Message(f"notice-{number}", body.encode())
-        failed: list[str] = []
+        taken = self._taken.get(number, set())
+        failed: dict[str, str] = {}
+
+        async def attempt(channel: str, sending: Awaitable[None]) -> None:
+            try:
+                await sending
+            except NotDelivered as error:
+                failed[channel] = str(error)
+            else:
+                taken.add(channel)
+
+        channels = {each: way for each, way in self._channels(message) if each not in taken}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for channel, way in channels.items():
+                    group.create_task(attempt(channel, way()))
+        except ExceptionGroup as several:  # the stage knows what to do about each by itself
+            raise several.exceptions[0] from several
+        about = {"notice": message.id, "set": json.loads(body).get("set"), "kind": kind}
+        for channel in channels:
+            self._tell(channel, failed.get(channel), about)
+        self._taken.pop(number, None)
+        if failed:
+            self._remember(number, taken)
+            raise Unavailable(
+                "; ".join(f"{one}: {failed[one]}" for one in channels if one in failed)
+            )
+
+    def _channels(self, message: Message) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
         if self.command:
             seconds = self.command_timeout.total_seconds()
-            ran = run_command(self.command, message, environment(), seconds)
-            failed += await self._try("command", kind, ran)
-        if self.webhook is not None:
-            sent = send_webhook(self.webhook, message, self.clock.now())
-            failed += await self._try("webhook", kind, sent)
-        if failed:
-            raise Unavailable("; ".join(failed))
+            yield "command", lambda: run_command(self.command, message, environment(), seconds)
+        hook = self.webhook
+        if hook is not None:
+            yield "webhook", lambda: send_webhook(hook, message, self.clock.now())
 
-    async def _try(self, channel: str, kind: str, sending: Awaitable[None]) -> list[str]:
-        """Return what went wrong; one that fails keeps nothing from the other."""
-        try:
-            await sending
-        except NotDelivered as error:
+    def _tell(self, channel: str, why: str | None, about: Mapping[str, str | None]) -> None:
+        """Log, count and show what became of a notice; one that fails keeps nothing from others."""
+        self.troubled(TROUBLE, channel, why)
+        if why is None:
+            self.told(channel, "sent")
+            log.info("notice.sent", to=channel, **about)
+        else:
             self.told(channel, "failed")
-            log.warning("notice.failed", kind=kind, to=channel, why=str(error))
-            return [f"{channel}: {error}"]
-        self.told(channel, "sent")
-        log.info("notice.sent", kind=kind, to=channel)
-        return []
+            log.warning("notice.failed", to=channel, why=why, **about)
+
+    def _remember(self, number: int, taken: set[str]) -> None:
+        self._taken[number] = taken
+        while len(self._taken) > REMEMBERED_MAX:
+            del self._taken[next(iter(self._taken))]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from orchestrator.config.settings import Settings
+from orchestrator.daemon.conditions import Conditions
 from orchestrator.daemon.money import Price, Purse
 from orchestrator.daemon.notices import Senders
 from orchestrator.daemon.project import Policies
@@ -90,6 +91,7 @@ def notifier(settings: Settings, room: StatusRoom, clock: Clock) -> Senders:
         hook,
         clock,
         room.metrics.notified,
+        Conditions(room.board, clock).troubled,
     )
 
 
