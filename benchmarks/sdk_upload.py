@@ -29,6 +29,7 @@ from orchestrator.domain.ids import FileName, InstallId
 from orchestrator.gemini.client import Gemini
 from orchestrator.gemini.service import Service
 from orchestrator.spool.body import ComposedBody
+from orchestrator.spool.pool import Inline
 from orchestrator.spool.session import SessionFile
 
 FLOOR = 1.0
@@ -53,7 +54,7 @@ async def ours(url: str, body: ComposedBody, name: str, room: Path) -> tuple[flo
     async with Gemini(service, lambda: KEY, install, WallClock()) as client:
         start, cpu = time.perf_counter(), time.process_time()
         stored = await client.files.upload(
-            FileName(name), body, SessionFile(room / "session" / name[6:])
+            FileName(name), body, SessionFile(room / "session" / name[6:], Inline())
         )
         taken = time.perf_counter() - start, time.process_time() - cpu
         assert stored.size == body.size
