@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from orchestrator.status.client import Answered, Client, Unreachable
 from tests.acceptance.provider import NearEmulator
-from tests.crash.real import CONFIG, KEY, PYTHON, RealEmulator
+from tests.crash.real import CONFIG, KEY, RealEmulator
+from tests.crash.starting import PYTHON
 from tests.judging.drops import MODEL, Drop
 from tests.judging.results import finished, wrong_results
 from tests.waiting import until

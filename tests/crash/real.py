@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -21,12 +20,12 @@ from typing import Any
 
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.settings import EmulatorSettings
+from tests.crash.starting import Start, Started, spawn
 from tests.crash.syscalls import Injection, traced
 from tests.judging.books import read_books
 from tests.judging.drops import Drop
 from tests.judging.results import finished, torn, wrong_results
 
-PYTHON = (sys.executable, "-B", "-m", "orchestrator")
 KEY = "canary-key-4Xq9vT7w"  # looked for in everything that a world leaves behind
 LIFE_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
@@ -68,16 +67,15 @@ work_days = 0
 class RealEmulator:
     """The emulator as a process of its own; it outlives every life of the daemon."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, start: Start = spawn) -> None:
         self.folder = folder
-        self.port = free_port()
-        where = ("--host", "127.0.0.1", "--port", str(self.port), "--state-dir", str(folder))
-        self._process = subprocess.Popen(
-            [*PYTHON, "emulator", *where, "--speed", "40", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(lambda: _answers(self.port), seconds=20, what="the emulator to listen")
+        said = folder.with_suffix(".said")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        where = ("--host", "127.0.0.1", "--port", "0", "--state-dir", str(folder))
+        arguments = ("emulator", *where, "--speed", "40", "--json", "--quiet", *options)
+        self._process = start(arguments, dict(os.environ), said)
+        wait_until(lambda: b"\n" in said.read_bytes(), seconds=20, what="the emulator to listen")
+        self.port = int(json.loads(said.read_text().split("\n")[0])["base_url"].rpartition(":")[2])
 
     def misbehave(self, **fault: object) -> None:
         """Script a fault from now on."""
@@ -117,14 +115,20 @@ class RealWorld:
     """A state directory, an emulator, and as many lives of the daemon as it takes."""
 
     def __init__(
-        self, root: Path, drops: Sequence[Drop] = DROPS, *, state: Path | None = None
+        self,
+        root: Path,
+        drops: Sequence[Drop] = DROPS,
+        *,
+        state: Path | None = None,
+        start: Start = spawn,
     ) -> None:
         self.root = root
+        self.start = start
         self.state = state or root / "state"
         self.drops = drops
         self.lives = 0
         self.preload: dict[str, str] = {}  # into the daemon, by its environment
-        self.emulator = RealEmulator(root / "emulator")
+        self.emulator = RealEmulator(root / "emulator", start=start)
         self.config = root / "config.toml"
         self.inbox.mkdir(parents=True)
         for drop in drops:
@@ -158,21 +162,22 @@ class RealWorld:
         """Run the daemon once, until all is delivered, until it dies, or for so long."""
         self.lives += 1
         calls = self.root / f"calls-{self.lives}" if trace or injections else None
-        prefix = traced(calls, *injections) if calls is not None else []
-        process = self.launch(*prefix)
+        if calls is None:
+            output = self.root / f"log-{self.lives}"
+            process = self.start(self.command(), self.environment, output)
+        else:
+            process = self.launch(*traced(calls, *injections))
         self._follow(process, seconds)
         return Life(process.returncode, self.log, calls)
 
     def launch(self, *prefix: str, config: Path | None = None) -> "subprocess.Popen[bytes]":
         """Start the daemon and leave it running; its log is `log`."""
-        with (self.root / f"log-{self.lives}").open("wb") as sink:
-            return subprocess.Popen(
-                [*prefix, *PYTHON, "run", "--config", str(config or self.config)],
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=self.environment,
-                start_new_session=True,
-            )
+        output = self.root / f"log-{self.lives}"
+        return spawn(self.command(config), self.environment, output, prefix=prefix)
+
+    def command(self, config: Path | None = None) -> Sequence[str]:
+        """Say how the daemon is started."""
+        return ("run", "--config", str(config or self.config))
 
     @property
     def log(self) -> str:
@@ -185,7 +190,7 @@ class RealWorld:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return {**kept, "GEMINI_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1", **self.preload}
 
-    def _follow(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    def _follow(self, process: Started, seconds: float) -> None:
         ends = time.monotonic() + seconds
         asked = False
         while process.poll() is None:
@@ -247,10 +252,14 @@ class RealWorld:
 
 @contextmanager
 def real_world(
-    root: Path, drops: Sequence[Drop] = DROPS, *, state: Path | None = None
+    root: Path,
+    drops: Sequence[Drop] = DROPS,
+    *,
+    state: Path | None = None,
+    start: Start = spawn,
 ) -> Iterator[RealWorld]:
     """Make a world and stop whatever is left of it; its state may lie on a disk of its own."""
-    world = RealWorld(root, drops, state=state)
+    world = RealWorld(root, drops, state=state, start=start)
     try:
         yield world
     finally:
@@ -272,18 +281,7 @@ def wait_until(true, *, seconds: float, what: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _answers(port: int) -> bool:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1beta/models", headers={"x-goog-api-key": "probe"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+def _end(process: Started, number: signal.Signals) -> None:
     """Signal the daemon, its workers and its tracer: the session that was started for them."""
     try:
         os.killpg(process.pid, number)

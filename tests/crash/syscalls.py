@@ -1,4 +1,4 @@
-"""Kill, fail or stall an unmodified program at the n-th system call of a kind, by strace.
+"""Trace an unmodified program, and strike it at the n-th system call of a kind, by strace.
 
 `when` counts in each thread on its own: the first thread that gets there is hit. A kill strikes
 before the call acts. Children run without writing byte code: what injects faults must never let
@@ -8,7 +8,6 @@ Python leave torn files in a shared cache.
 import re
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -35,43 +34,23 @@ CHANGES = (
     "sendto",
     "sendmsg",
 )
-PAGES = "pwrite64"
 NETWORK = frozenset({"sendto", "sendmsg"})
 ASKS = ('"POST /', '"DELETE /', '"PATCH /')  # other traffic changes nothing at the provider
-FAILABLE = frozenset(
-    "write pwrite64 fsync fdatasync rename renameat2 mkdir openat ftruncate".split()  # noqa: SIM905
-)
 _CALL = re.compile(r"(?P<pid>\d+)\s+(?P<name>\w+)\((?P<rest>.*)")
-_PLACE = re.compile(r'<([^>]*)>|"((?:[^"\\]|\\.)*)"')
-
-
-@dataclass(frozen=True)
-class Point:
-    """The `nth` call of a kind in some thread, and the first place that was seen there."""
-
-    call: str
-    nth: int
-    place: str
-
-    def __str__(self) -> str:
-        return f"{self.call}#{self.nth}"
-
-    def is_page_of(self, other: "Point | None") -> bool:
-        """Tell whether both are page writes to one file of the ledger."""
-        return other is not None and self.call == other.call == PAGES and self.place == other.place
 
 
 @dataclass(frozen=True)
 class Injection:
-    """What happens at a point: `signal=KILL`, `error=ENOSPC`, `retval=0`, `delay_enter=…`."""
+    """What happens at the `nth` call of a kind in some thread: `signal=KILL`, `error=ENOSPC`, …"""
 
-    point: Point
+    call: str
+    nth: int
     what: str
 
     @property
     def argument(self) -> str:
         """The injection as strace is told it."""
-        return f"inject={self.point.call}:{self.what}:when={self.point.nth}"
+        return f"inject={self.call}:{self.what}:when={self.nth}"
 
 
 @cache
@@ -89,11 +68,14 @@ def unavailable() -> str | None:
 
 
 def traced(log: Path, *injections: Injection, calls: Iterable[str] = CHANGES) -> list[str]:
-    """Return the prefix of a command whose calls are logged and struck."""
-    names = sorted({*calls, *(one.point.call for one in injections)})
+    """Return the prefix of a command whose calls are logged and struck.
+
+    Not with `--seccomp-bpf`, though it is faster: some kernels then lose the signals of injections.
+    """
+    names = sorted({*calls, *(one.call for one in injections)})
     struck = [part for one in injections for part in ("-e", one.argument)]
     return [
-        *("strace", "-f", "-qq", "-y", "--seccomp-bpf", "-o", str(log)),
+        *("strace", "-f", "-qq", "-y", "-o", str(log)),
         *("-e", "signal=none", "-e", "trace=" + ",".join(f"?{name}" for name in names)),
         *struck,
     ]
@@ -101,48 +83,20 @@ def traced(log: Path, *injections: Injection, calls: Iterable[str] = CHANGES) ->
 
 @dataclass(frozen=True)
 class Seen:
-    """One call in a log: who, what, where."""
+    """One call in a log: its name, `send` for whatever is sent, and its line."""
 
-    pid: str
     call: str
-    nth: int
-    place: str
     text: str
 
 
-def read_log(log: Path) -> list[Seen]:
-    """Read a log in the order in which the calls began."""
-    counts: Counter[tuple[str, str]] = Counter()
-    seen = []
-    for line in log.read_text(errors="replace").splitlines():
-        found = _CALL.match(line)
-        if found is None:
-            continue
-        pid, name, rest = found["pid"], found["name"], found["rest"]
-        counts[pid, name] += 1
-        place = _PLACE.search(rest)
-        where = (place[1] or place[2] or "") if place else ""
-        seen.append(Seen(pid, name, counts[pid, name], where, line))
-    return seen
-
-
-def points(log: Path, below: Path) -> list[Point]:
-    """Return every point of a run that changes `below` or the provider, each once, in order.
-
-    Of the pages that SQLite writes one after the other the first and the last: a life that ends
-    between them leaves the same unfinished transaction.
-    """
-    found: dict[tuple[str, int], Point] = {}
-    for one in read_log(log):
-        if _changes(one, str(below)):
-            place = one.place.replace(str(below), "")
-            found.setdefault((one.call, one.nth), Point(one.call, one.nth, place))
-    listed = list(found.values())
-    ends = [None, *listed], [*listed[1:], None]
+def changes(log: Path, below: Path) -> list[Seen]:
+    """Return the calls of a run that change `below` or the provider, in the order they began in."""
+    found = (_CALL.match(line) for line in log.read_text(errors="replace").splitlines())
+    seen = [Seen(one["name"], one.string) for one in found if one is not None]
     return [
-        point
-        for before, point, after in zip(ends[0], listed, ends[1], strict=False)
-        if not (point.is_page_of(before) and point.is_page_of(after))
+        Seen("send", one.text) if one.call in NETWORK else one
+        for one in seen
+        if _changes(one, str(below))
     ]
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 FILE = Path(os.environ.get("ORCHESTRATOR_SWEEPS", ".venv/sweeps.jsonl"))
 STRIDE = int(os.environ.get("ORCHESTRATOR_SWEEP_STRIDE", "1"))  # strike every n-th point only
 OFFSET = int(os.environ.get("ORCHESTRATOR_SWEEP_OFFSET", "0"))  # and begin with this one
-POINTS = os.environ.get("ORCHESTRATOR_SWEEP_POINTS")  # a file that keeps one survey for many runs
 
 
 def note(harness: str, strikes: int, findings: Sequence[str]) -> None:

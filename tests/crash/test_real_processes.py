@@ -1,120 +1,115 @@
 """Real processes, killed and failed at their system calls: restarted, they finish, and pay once."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import pairwise
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.crash import tally
+from tests.crash import strikes, syscalls, tally
 from tests.crash.real import real_world
-from tests.crash.syscalls import FAILABLE, Injection, Point, points, unavailable
+from tests.crash.strikes import Strike
+from tests.crash.sweep import FAILURES, PAIRS, Plan, swept
+from tests.crash.syscalls import Injection
 
-FAILURES = ("error=ENOSPC", "error=EIO", "error=EDQUOT")
-KILL = "signal=KILL"
-PAIRS = 100
-PARTS = 4  # of a sweep, to be shared among processes
+STRIDE = 90  # of the sample that belongs to each change
+PAIRS_STRIDE = 4
 
 
 @pytest.fixture(autouse=True)
-def needs_strace() -> None:
-    """Skip, loudly, where system calls cannot be struck."""
-    if reason := unavailable():
+def needs_a_compiler() -> None:
+    """Skip, loudly, where the library that strikes cannot be built."""
+    if reason := strikes.unavailable():
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Point]:
-    """Live one life to its end and list every point at which it can be struck."""
-    kept = None if tally.POINTS is None else Path(tally.POINTS)
-    if kept is not None and kept.exists():
-        return [Point(**one) for one in json.loads(kept.read_text())]
-    with real_world(tmp_path_factory.mktemp("survey") / "world") as world:
-        life = world.live(trace=True)
-        assert world.judge() == []
-        assert life.calls is not None
-        found = points(life.calls, world.state)
-    if kept is not None:
-        kept.write_text(json.dumps([asdict(point) for point in found]))
-    return found
+@pytest.fixture
+def needs_strace() -> None:
+    """Skip, loudly, where system calls cannot be traced."""
+    if reason := syscalls.unavailable():
+        pytest.skip(reason)
 
 
-def strike(root: Path, *injections: Injection) -> list[str]:
-    """Strike one life after the other, then let it recover; return what is wrong."""
-    root.mkdir()
-    with real_world(root) as world:
-        findings = []
-        for injection in injections:
-            world.live(injection)
-            findings += world.visible()
-        struck = " then ".join(f"{one.point} {one.what}" for one in injections)
-        return [f"{struck}: {finding}" for finding in findings + world.recover()]
+def noted(plan: Plan, root: Path) -> list[str]:
+    """Sweep, and note how it went."""
+    found = swept(plan, root)
+    tally.note(plan.harness, found.struck, found.findings)
+    assert found.struck
+    return found.findings
 
 
-def sweep(root: Path, harness: str, plans: Sequence[Sequence[Injection]]) -> list[str]:
-    """Strike once for each plan, and note how it went."""
-    findings = [
-        finding
-        for number, plan in enumerate(plans)
-        for finding in strike(root / str(number), *plan)
-    ]
-    tally.note(harness, len(plans), findings)
-    return findings
-
-
-def share(found: Sequence[Point], part: int) -> Sequence[Point]:
-    """Return one part's points; with a stride only some of them."""
-    return found[tally.OFFSET :: tally.STRIDE][part::PARTS]
+def everywhere(**plan: object) -> Plan:
+    """Strike at all calls, or at those that a sweep in pieces leaves to this run."""
+    return Plan(first=tally.OFFSET, every=tally.STRIDE, **plan)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_kill_at_some_system_calls_costs_nothing(tmp_path: Path, found: Sequence[Point]) -> None:
+def test_a_kill_at_some_calls_costs_nothing(tmp_path: Path) -> None:
     """SIGKILL at a sample of the calls that change something: nothing twice, nothing lost."""
-    findings = [
-        finding
-        for number, point in enumerate(found[:: max(1, len(found) // 4)])
-        for finding in strike(tmp_path / str(number), Injection(point, KILL))
-    ]
+    assert noted(Plan(every=STRIDE), tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("needs_strace")
+def test_the_command_as_it_is_installed_lives_through_a_kill(tmp_path: Path) -> None:
+    """The daemon as a user starts it, killed by the kernel at a commit, goes on when started."""
+    with real_world(tmp_path) as world:
+        life = world.live(Injection("fdatasync", 12, "signal=KILL"))
+
+        assert "daemon.stopped" not in life.log
+        assert world.visible() == []
+        assert world.recover() == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("needs_strace")
+def test_no_call_goes_past_the_library(tmp_path: Path) -> None:
+    """What the kernel is asked to change, by whatever thread or worker, the library counts."""
+    book = tmp_path / "book"
+    with real_world(tmp_path / "world") as world:
+        library = strikes.build(tmp_path)
+        world.preload = strikes.orders(Strike(0), world.state, book)
+        world.preload["LD_PRELOAD"] = str(library)
+        life = world.live(trace=True)
+        findings = world.judge()
+        assert life.calls is not None
+        asked = Counter(one.call for one in syscalls.changes(life.calls, world.state))
+    counted = Counter(call.split(" ")[0] for call in strikes.read(book).calls)
 
     assert findings == []
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(6 * 3600)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_kill_at_every_system_call_costs_nothing(
-    tmp_path: Path, found: Sequence[Point], part: int
-) -> None:
-    """SIGKILL at each call that changes something."""
-    plans = [[Injection(point, KILL)] for point in share(found, part)]
-
-    assert sweep(tmp_path, "SIGKILL", plans) == []
+    assert asked["fsync"] > 0
+    assert {name: counted[name] for name in asked} == dict(asked)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-def test_a_second_kill_during_recovery_costs_nothing(
-    tmp_path: Path, found: Sequence[Point]
-) -> None:
-    """SIGKILL in pairs: a point, and the next of the sample while recovering from it."""
-    kills = [Injection(point, KILL) for point in found]
-    sample = kills[:: max(1, len(kills) // PAIRS)][tally.OFFSET :: tally.STRIDE]
-
-    assert sweep(tmp_path, "SIGKILL in pairs", list(pairwise(sample))) == []
+@pytest.mark.parametrize("town", ["mixed", "small"])
+def test_a_kill_at_every_call_costs_nothing(town: str, tmp_path: Path) -> None:
+    """SIGKILL at each call that changes something; also where small files are taken together."""
+    assert noted(everywhere(town=town), tmp_path) == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-@pytest.mark.parametrize("part", range(PARTS))
+def test_a_second_kill_during_recovery_costs_nothing(tmp_path: Path) -> None:
+    """SIGKILL in pairs: at a call, and at the next of the sample while recovering from it."""
+    plan = Plan(PAIRS, first=tally.OFFSET, every=PAIRS_STRIDE * tally.STRIDE)
+
+    assert noted(plan, tmp_path) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3 * 3600)
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failing_disk_costs_nothing(
-    failure: str, tmp_path: Path, found: Sequence[Point], part: int
-) -> None:
+def test_a_failing_disk_costs_nothing(failure: str, tmp_path: Path) -> None:
     """A full or failing disk at each call that can fail so."""
-    failable = [point for point in found if point.call in FAILABLE]
-    plans = [[Injection(point, failure)] for point in share(failable, part)]
+    assert noted(everywhere(kind=failure), tmp_path) == []
 
-    assert sweep(tmp_path, failure.removeprefix("error="), plans) == []
+
+@pytest.mark.soak
+@pytest.mark.timeout(3 * 3600)
+def test_a_disk_that_stays_full_costs_nothing(tmp_path: Path) -> None:
+    """A disk that is full from some call on for the rest of a life."""
+    assert noted(everywhere(kind="ENOSPC", lasts=True), tmp_path) == []

@@ -84,8 +84,10 @@ class LoopDisk:
 
 @contextmanager
 def loop_disk(root: Path, kind: str) -> Iterator[LoopDisk]:
-    """Make a disk and leave nothing mounted."""
+    """Make and mount a new, empty disk, and leave nothing mounted."""
+    root.mkdir(exist_ok=True)
     disk = LoopDisk(root, kind)
+    disk.renew()
     try:
         yield disk
     finally:

@@ -15,7 +15,6 @@ def test_a_cut_forgets_what_was_not_synced(kind: str, tmp_path: Path) -> None:
     if reason := unavailable(kind):
         pytest.skip(reason)
     with loop_disk(tmp_path, kind) as disk:
-        disk.renew()
         for name in ("synced", "written"):
             (disk.place / name).write_bytes(b"x" * 100_000)
         folder = os.open(disk.place, os.O_RDONLY)

@@ -1,77 +1,63 @@
-"""The real daemon on a real ext4 and xfs whose power is cut: what was acknowledged is still there.
+"""The real daemon on file systems whose power is cut: what was acknowledged is still there.
 
-The daemon is killed before a system call, the file system shut down without a flush and mounted
-again; then a reader looks, the daemon is started again and everything is judged.
+The daemon is killed before a call, the file system (ext4, xfs, or the strict one) shut down
+without a flush and mounted again; then a reader looks, the daemon is started again and everything
+is judged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.crash import syscalls, tally
-from tests.crash.real import real_world
-from tests.crash.syscalls import Injection, Point, points
-from tests.power.loopfs import LoopDisk, loop_disk, unavailable
+from tests.crash import strikes, tally
+from tests.crash.sweep import Plan, swept
+from tests.power import loopfs, strictdisk
 
-CUTS = {"ext4": 200, "xfs": 60}
-SAMPLE = 1
-
-
-def survey(root: Path, disk: LoopDisk) -> Sequence[Point]:
-    """Live one life to its end on the disk and list every point of it."""
-    disk.renew()
-    try:
-        with real_world(root / "survey", state=disk.place / "state") as world:
-            life = world.live(trace=True)
-            assert world.judge() == []
-            assert life.calls is not None
-            return points(life.calls, world.state)
-    finally:
-        disk.leave()
+EVERY = {"ext4": 3, "xfs": 10, "strict": 3}  # of some 700 calls
+UNAVAILABLE: Mapping[str, Callable[[], str | None]] = {
+    "ext4": partial(loopfs.unavailable, "ext4"),
+    "xfs": partial(loopfs.unavailable, "xfs"),
+    "strict": strictdisk.unavailable,
+}
 
 
-def cut_at(root: Path, disk: LoopDisk, point: Point) -> list[str]:
-    """Cut the power right before one call, look, recover; return what is wrong."""
-    disk.renew()
-    try:
-        with real_world(root, state=disk.place / "state") as world:
-            disk.settle()  # the drops: how durable they are is their producer's business
-            world.live(Injection(point, "signal=KILL"))
-            disk.cut()
-            findings = world.visible() + world.recover()
-            return [f"{disk.kind}, cut before {point}: {finding}" for finding in findings]
-    finally:
-        disk.leave()
-
-
-def cuts(root: Path, kind: str, count: int) -> list[str]:
-    """Cut the power at `count` points, spread over a life, and note how it went."""
-    reason = unavailable(kind) or syscalls.unavailable()
-    if reason:
+def cuts(root: Path, plan: Plan) -> list[str]:
+    """Cut the power at some calls, all over a life, and note how it went."""
+    if reason := UNAVAILABLE[plan.disk]() or strikes.unavailable():
         pytest.skip(reason)
-    with loop_disk(root, kind) as disk:
-        found = survey(root, disk)
-        struck = found[len(found) // (count + 1) :: max(1, len(found) // count)]
-        findings = [
-            finding
-            for number, point in enumerate(struck)
-            for finding in cut_at(root / str(number), disk, point)
-        ]
-    tally.note(f"power cut, {kind}", len(struck), findings)
-    return findings
+    found = swept(plan, root)
+    tally.note(plan.harness, found.struck, found.findings)
+    assert found.struck
+    return found.findings
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_power_cut_costs_nothing(tmp_path: Path) -> None:
-    """One cut in the middle of a life on ext4: nothing twice, nothing lost, nothing torn."""
-    assert cuts(tmp_path, "ext4", SAMPLE) == []
+    """Two cuts in a life on ext4: nothing twice, nothing lost, nothing torn."""
+    assert cuts(tmp_path, Plan(disk="ext4", first=200, every=300)) == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
-def test_power_cuts_at_any_time_cost_nothing(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "town"), [("ext4", "mixed"), ("ext4", "small"), ("xfs", "mixed"), ("strict", "mixed")]
+)
+def test_power_cuts_at_any_time_cost_nothing(kind: str, town: str, tmp_path: Path) -> None:
     """Cuts all over a life: nothing twice, nothing lost, nothing torn."""
-    assert cuts(tmp_path, kind, CUTS[kind] // tally.STRIDE) == []
+    plan = Plan(disk=kind, town=town, first=tally.OFFSET, every=EVERY[kind] * tally.STRIDE)
+
+    assert cuts(tmp_path, plan) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["ext4", "strict"])
+def test_syncs_that_are_not_carried_out_are_found_out(kind: str, tmp_path: Path) -> None:
+    """Where no sync is what it says, cuts find something: so finding nothing says something."""
+    if reason := UNAVAILABLE[kind]() or strikes.unavailable():
+        pytest.skip(reason)
+
+    assert swept(Plan(disk=kind, deaf=True, first=60, every=60), tmp_path).findings
