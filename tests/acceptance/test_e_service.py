@@ -5,13 +5,15 @@ import os
 import socket
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import DEFAULTS, house, judge, line
+from tests.acceptance.ears import listening, metrics
+from tests.acceptance.house import DEFAULTS, House, house, judge, line
 from tests.crash.real import KEY
 from tests.judging.drops import Drop
 
@@ -36,9 +38,10 @@ FAULTS = (
     {"do": "lose_answer", "on": "files.upload", "times": 2},
     {"do": "unavailable", "on": "files.start", "times": 2},
     {"do": "html", "on": "batches.list", "times": 2},
-    {"do": "malformed", "on": "batches.create", "times": 1},
-    {"do": "answer", "on": "batches.create", "status": 400, "times": 1,
+    {"do": "malformed", "on": "batches.create", "nth": 1},
+    {"do": "answer", "on": "batches.create", "status": 400, "nth": 2,
      "message": f'API key {KEY} not valid\n\x1b[31m{{"event":"forged"}}'},
+    {"do": "answer", "on": "batches.create", "status": 401, "nth": 3, "message": f"not {KEY}"},
     {"do": "cut", "bytes": 40, "times": 2},
     {"do": "half_answer", "on": "files.download", "bytes": 30, "times": 2},
 )  # fmt: skip
@@ -50,11 +53,27 @@ NO_KEYS = (
     (b"k" * (1 << 20), "key"),
     (b"one-secret-key\ntwo-secret-key\n", "key"),
 )
+SURELY = {
+    "systemd": b"STATUS=running: ",
+    "webhook": b'"blocked"',
+    "command": b'"blocked"',
+    "events": b'"delivered"',
+    "metrics": b"orchestrator_moves_total",
+    "config": b"gemini.api_key",
+    "doctor": b'"verdict"',
+}
 LYING_THERE: dict[str, Callable[[Path], object]] = {
     "file": lambda path: path.write_text("mine"),
     "link": lambda path: path.symlink_to(path.parent / "elsewhere"),
     "folder": lambda path: path.mkdir(),
 }
+
+
+def said(one: House, *arguments: str) -> bytes:
+    """Return all that a command says."""
+    command = [*one.command[:-3], *arguments, "--config", str(one.config)]
+    ended = subprocess.run(command, env=one.environ, capture_output=True, check=False)
+    return ended.stdout + ended.stderr
 
 
 def ask(path: Path, uid: int, gid: int, method: str, route: str) -> str:
@@ -72,29 +91,37 @@ def ask(path: Path, uid: int, gid: int, method: str, route: str) -> str:
 
 
 def test_e1_e2_e4_no_fault_brings_a_secret_to_light_or_forges_a_line(tmp_path):
-    """Under faults, with debug log and asyncio's debug mode: no key, no upload URL, no forgery."""
-    with house(tmp_path, started=False, faults=FAULTS) as one:
-        one.environment = {"PYTHONASYNCIODEBUG": "1"}
+    """Under faults, with debug log and asyncio's debug mode: no key, no upload URL, no forgery.
+
+    That holds for whatever is told: files, log, ledger, socket, event stream, metrics, doctor,
+    settings, systemd's status lines, the notices to a command and to a webhook.
+    """
+    with (
+        listening(tmp_path) as ears,
+        house(tmp_path, started=False, faults=FAULTS, config=DEFAULTS + ears.settings) as one,
+    ):
+        one.environment = {"PYTHONASYNCIODEBUG": "1", "NOTIFY_SOCKET": ears.manager}
         one.start()
+        following = threading.Thread(target=ears.follow, args=(one.client,))
+        following.start()
         drop = Drop("secret", 12, options={"max_requests_per_batch": 4})
         drop.put(one.inbox)
         one.drop("e4\nname\x1b[31m.jsonl", line(f"k\x1b {KEY[:4]}"))
         one.until((one.outbox / "secret" / "summary.json").exists, "the set", 90)
+        one.until(lambda: ears.heard["webhook"].count(b'"delivered"') >= 2, "the notices")
         shown = json.dumps([one.status(), list(one.client.sets()), one.set("secret")])
-        config = subprocess.run(
-            [*one.command[:-3], "config", "--config", str(one.config)],
-            env=one.environ,
-            capture_output=True,
-            check=True,
-        )
+        asked = {verb: said(one, verb, "--json") for verb in ("config", "doctor")}
+        asked["metrics"] = metrics(one.root / "socket")
         one.stop()
+        following.join()
 
         lines = one.log.splitlines()
+        told = {**ears.everything, **asked}
+        one.seen += b"".join(told.values())  # searched when the house is left, as its files are
         assert KEY not in shown
-        assert KEY.encode() not in config.stdout + config.stderr
+        assert [who for who, words in SURELY.items() if words not in told[who]] == []
         assert all(json.loads(text)["event"] != "forged" for text in lines)
         assert all(text.isprintable() for text in lines)
-    # leaving the house searched all its files, its database and /proc
 
 
 def test_e3_a_file_that_holds_no_key_is_said_without_its_content(tmp_path):
