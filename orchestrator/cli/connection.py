@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,11 @@ from orchestrator.cli import failure
 from orchestrator.config.errors import ConfigError
 from orchestrator.config.places import find_socket
 from orchestrator.status.client import Answered, Client, NotAllowed, Unreachable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+QUOTED = frozenset(" \t'\"\\$`!*?[](){}<>|&;#~")  # what means something else to a shell
 
 
 def client(config: Path | None) -> Client:
@@ -31,13 +37,30 @@ def asking() -> Iterator[None]:
         raise failure.Failure(str(error), _code(error.status), error.status) from None
 
 
-def complete_set(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Offer a shell the names of sets; nothing when no daemon can be asked."""
+def complete_set(ctx: click.Context, _: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+    """Offer a shell the names of sets; nothing when no daemon can be asked.
+
+    A name that would have to be quoted is offered as the id of the newest set that has it: the
+    scripts of the shells hand on words as they are.
+    """
+    from click.shell_completion import CompletionItem
+
+    newest: dict[str, str] = {}
     try:
-        names = {view["name"] for view in client(ctx.params.get("config")).sets()}
+        for view in client(ctx.params.get("config")).sets():
+            if view["name"].startswith(incomplete) and view["name"].isprintable():
+                newest.setdefault(view["name"], view["id"])
     except (ConfigError, Unreachable, Answered):
         return []
-    return sorted(name for name in names if name.startswith(incomplete) and name.isprintable())
+    offered = {id_ if QUOTED & {*name} else name: name for name, id_ in newest.items()}
+    return [CompletionItem(word, help=offered[word]) for word in sorted(offered)]
+
+
+def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+    """Leave it to the shell, which knows the files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _code(status: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from orchestrator.cli import failure, screen
+from orchestrator.cli.connection import complete_file
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import printable, shown_name
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         "orchestrator submit texts.jsonl.zst --profile embeddings --compact npy",
     ),
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @click.option("--name", metavar="NAME", help="Name of the set, instead of the file's name.")
 @click.option("--profile", metavar="PROFILE", help="Follow [profiles.PROFILE] of the settings.")
 @click.option("--model", metavar="MODEL", help="The model, as in gemini-2.5-flash.")

@@ -111,38 +111,34 @@ def test_shells_get_their_completion(call, shell):
     assert "_ORCHESTRATOR_COMPLETE" in call("completion", shell).out
 
 
-def test_completion_knows_the_commands():
-    """A shell that completes `orchestrator sta` gets `status`."""
+def completed(*words):
+    """Return what a shell is offered for the last of these words."""
     environ = os.environ | {
         "_ORCHESTRATOR_COMPLETE": "bash_complete",
-        "COMP_WORDS": "orchestrator sta",
-        "COMP_CWORD": "1",
+        "COMP_WORDS": " ".join(("orchestrator", *words)),
+        "COMP_CWORD": str(len(words)),
     }
+    command = [sys.executable, "-m", "orchestrator"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return done.stdout
 
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
-    assert done.stdout == "plain,status\n"
+def test_completion_knows_the_commands_and_leaves_files_to_the_shell():
+    """`orchestrator sta` becomes `status`; the files of `submit` are the shell's to name."""
+    assert completed("sta") == "plain,status\n"
+    assert completed("submit", "sl") == "file,sl\n"
 
 
 def test_completion_knows_the_sets(daemon, shown):
-    """A shell that completes `orchestrator cancel pr` gets the sets of that beginning."""
-    daemon.sets = [shown.a_set("prompts"), shown.a_set("other"), shown.a_set("pr\x1b[2J")]
-    environ = os.environ | {
-        "_ORCHESTRATOR_COMPLETE": "bash_complete",
-        "COMP_WORDS": "orchestrator cancel pr",
-        "COMP_CWORD": "2",
-    }
+    """`orchestrator cancel pr` gets the sets of that beginning; odd names by their ids."""
+    daemon.sets = [
+        shown.a_set("prompts"),
+        shown.a_set("other"),
+        shown.a_set("pr\x1b[2J"),
+        shown.a_set("pr of today", id="abcdefghij"),
+    ]
 
-    command = [sys.executable, "-m", "orchestrator"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "plain,prompts\n"
+    assert completed("cancel", "pr") == "plain,abcdefghij\nplain,prompts\n"
 
 
 @pytest.mark.usefixtures("home")
