@@ -84,17 +84,19 @@ def _is_unreadable(found: Found) -> bool:
 
 def _readings(answers: int, span: tuple[int, int], line_bytes_max: int) -> Iterator[Reading]:
     """Yield what the lines are."""
-    for at, size in _whole_lines(answers, span, min(STEP, line_bytes_max)):
+    for at, size, data in _whole_lines(answers, span, min(STEP, line_bytes_max)):
         if size > line_bytes_max:
             yield Reading(_too_long(answers, at, size), Usage())
         else:
-            yield read_lines(_read(answers, at, size), at)
+            yield read_lines(data if size <= len(data) else _read(answers, at, size), at)
 
 
-def _whole_lines(answers: int, span: tuple[int, int], step: int) -> Iterator[tuple[int, int]]:
-    """Yield (offset, size) of whole lines that begin in the span.
+def _whole_lines(
+    answers: int, span: tuple[int, int], step: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (offset, size, bytes) of whole lines that begin in the span.
 
-    That are many short ones, of up to `step` bytes, or a long one.
+    That are many short ones, of up to `step` bytes, or a long one, of which the bytes are a part.
     """
     start, end = span
     at = _after_newline(answers, start - 1) if start else 0
@@ -107,7 +109,7 @@ def _whole_lines(answers: int, span: tuple[int, int], step: int) -> Iterator[tup
             size = _after_newline(answers, at + len(data)) - at
         elif at + size > end:
             size = data.index(b"\n", end - at - 1) + 1
-        yield at, size
+        yield at, size, data[:size]
         at += size
 
 
