@@ -129,19 +129,29 @@ class Disk:
             survives = name.startswith(LEDGER) or (chance is not None and chance.random() < 0.5)
             if left.get(name) == now.get(name) or not survives:
                 continue
-            if name not in now and was.moved(left[name]) and not self._is_named(left[name], folder):
+            if name not in now and was.moved(left[name]) and not self._lasts(left[name], was):
                 continue
             left.pop(name, None)
             if name in now:
                 left[name] = now[name]
         return left
 
-    def _is_named(self, inode: int, folder: int) -> bool:
-        """Tell whether another folder, or another name in this one, durably names an inode."""
-        return any(
-            list(names.values()).count(inode) > (here == folder)
-            for here, names in self._durable.names.items()
-        )
+    def _lasts(self, inode: int, was: "_Volatile") -> bool:
+        """Tell whether an inode has a name that no cut takes: durable, current, and so its folder.
+
+        What a folder that was removed meanwhile called it is no name any more.
+        """
+        lasting = [self.root.stat().st_ino]
+        for here in lasting:
+            now = was.names.get(here, {})
+            for name, named in self._durable.names.get(here, {}).items():
+                if now.get(name) != named:
+                    continue
+                if named == inode:
+                    return True
+                if named in self._durable.names:
+                    lasting.append(named)
+        return False
 
     def _restore(self, inode: int, path: Path, was: "_Volatile", chance: Random | None) -> None:
         """Put an inode under a name, with the content that survived; the same inode if it lives."""

@@ -83,6 +83,29 @@ def test_a_half_durable_rename_leaves_both_names(disk: Disk) -> None:
     assert (disk.root / "one/file").samefile(disk.root / "two/file")
 
 
+def test_a_file_that_moves_keeps_a_name_whatever_had_it_before(disk: Disk) -> None:
+    """Of a moved file one name is left, though a folder that is gone once durably named it."""
+    for seed in range(20):
+        (disk.root / "gone").mkdir()
+        (disk.root / "new").mkdir()
+        (disk.root / "file").write_bytes(b"all there is")
+        os.link(disk.root / "file", disk.root / "gone/file")
+        disk.settle()
+        (disk.root / "gone/file").unlink()
+        (disk.root / "gone").rmdir()
+        (disk.root / "file").rename(disk.root / "new/file")
+
+        disk.cut(Random(seed))
+
+        names = [path for path in disk.root.rglob("file") if path.is_file()]
+        assert names
+        for name in names:
+            name.unlink()
+        for folder in ("gone", "new"):
+            shutil.rmtree(disk.root / folder, ignore_errors=True)
+        disk.settle()
+
+
 def test_a_removed_file_comes_back(disk: Disk) -> None:
     """An unlink that was not synced did not happen, even after the inode is gone."""
     atomic.write_file(disk.root / "a", b"still here")
