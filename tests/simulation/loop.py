@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
+from aiohttp import connector
+
 from tests.simulation.network import Network
 from tests.simulation.process import owning_tasks
 
@@ -145,15 +147,21 @@ class InlineExecutor(Executor):
 
 
 def simulate(world: Callable[[SimLoop], Coroutine[Any, Any, T]], seed: int = 0) -> T:
-    """Run `world` to its end on a new loop; whatever is left of it then is cancelled."""
+    """Run `world` to its end on a new loop; whatever is left of it then is cancelled.
+
+    The pool of connections reads a clock of its own, by which none would ever be idle for too long.
+    """
     loop = SimLoop(seed)
     asyncio.set_event_loop(loop)
+    pool: Any = connector
+    real, pool.monotonic = pool.monotonic, loop.time
     try:
         return loop.run_until_complete(world(loop))
     finally:
         _clear(loop)
         asyncio.set_event_loop(None)
         loop.close()
+        pool.monotonic = real
 
 
 def _clear(loop: SimLoop) -> None:

@@ -1,7 +1,8 @@
 """Thousands of worlds: `python -m tests.simulation.soak --worlds N --seed S [--jobs J]`.
 
-Each seed is one world. What failed is said with the one command that replays it; what was reached
-is counted, so that a world in which nothing ever happens is no evidence.
+Each seed is one world; with `--seconds` none is begun when that time is over. What failed is said
+with the one command that replays it; what was reached is counted, so that a world in which nothing
+ever happens is no evidence.
 """
 
 import argparse
@@ -73,14 +74,19 @@ def main() -> int:
     asked.add_argument("--worlds", type=int, default=10_000)
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--jobs", type=int, default=2)
+    asked.add_argument("--seconds", type=float, default=float("inf"))
     options = asked.parse_args()
     seeds = range(options.seed, options.seed + options.worlds)
     began, total = time.monotonic(), Sum()
+    at_once = 8 if options.seconds == float("inf") and len(seeds) >= 64 else 1
     with ProcessPoolExecutor(options.jobs) as pool:
-        for seed, outcome in pool.map(one, seeds, chunksize=max(1, min(8, len(seeds) // 8))):
+        for seed, outcome in pool.map(one, seeds, chunksize=at_once):
             total.add(seed, outcome)
             for finding in outcome.findings:
                 sys.stdout.write(f"seed {seed}: {finding}\n  replay: {replay(seed)}\n")
+            if time.monotonic() - began > options.seconds:
+                pool.shutdown(cancel_futures=True)
+                break
     sys.stdout.write(
         f"{total.worlds} worlds, {total.days:.0f} simulated days, {dict(total.deaths)} deaths,"
         f" {len(total.failed)} failed, {time.monotonic() - began:.0f} s\n"

@@ -34,7 +34,13 @@ from tests.simulation.clock import SimClock
 from tests.simulation.disk import TMPFS, Disk
 from tests.simulation.effects import Death, Effects
 from tests.simulation.ledger import new_images, restore
-from tests.simulation.life import ADDRESS, Life, Surroundings, world_settings
+from tests.simulation.life import (
+    ADDRESS,
+    LOOKS_SECONDS_MAX,
+    Life,
+    Surroundings,
+    world_settings,
+)
 from tests.simulation.loop import SimLoop, simulate
 from tests.simulation.network import Fate, SimTransport
 from tests.simulation.process import Killed, Process
@@ -71,7 +77,7 @@ def live_through(weather: Weather, seed: int = 0, *, deaf: frozenset[int] = froz
     """Run one world from its drops to its rest. `deaf` numbers fsyncs that are not carried out."""
     for name in ("aiohttp.server", "aiohttp.web", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with _scratch() as root, _patient_loops():
+    with _scratch() as root, _patient_loops(LOOKS_SECONDS_MAX):
         return simulate(lambda loop: World(loop, root, weather, seed, deaf).run(), seed)
 
 
@@ -395,11 +401,14 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _patient_loops() -> Iterator[None]:
-    """Let an item that was just worked on rest for longer; only time is lost by that."""
-    was = stage_loop.REST_SECONDS
-    stage_loop.REST_SECONDS = REST_SECONDS
+def _patient_loops(idle_max: float = stage_loop.REST_SECONDS_MAX) -> Iterator[None]:
+    """Let an item that was just worked on rest for longer, and perhaps stages that find nothing.
+
+    Only time is lost by that.
+    """
+    was = stage_loop.REST_SECONDS, stage_loop.REST_SECONDS_MAX
+    stage_loop.REST_SECONDS, stage_loop.REST_SECONDS_MAX = REST_SECONDS, idle_max
     try:
         yield
     finally:
-        stage_loop.REST_SECONDS = was
+        stage_loop.REST_SECONDS, stage_loop.REST_SECONDS_MAX = was
