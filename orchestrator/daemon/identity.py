@@ -73,8 +73,8 @@ async def begin(
             "put the ledger back that belongs here"
         )
     install = InstallId(known or written or fresh)
-    if not written:
-        atomic.write_file(file, install.encode() + b"\n", PRIVATE)
+    if not written:  # its name is durable with the epoch's, before anything bears it
+        atomic.write_file(file, install.encode() + b"\n", PRIVATE, sync_name=False)
     promised = int(_read(state_dir / EPOCH_FILE) or 0)
     before = await ledger.read(lives.newest)
     life = await ledger.transact(_begin, clock, boot_id, promised, None if known else install)

@@ -3,7 +3,9 @@
 Small simulated worlds live on a disk that forgets what was not synced. One life without trouble
 tells every sync, by the place in the program that asked for it. Then for each place one of its
 syncs is reported done and is not, and the power is cut at moments behind it, until a world finds
-something; the same cut with every sync carried out must find nothing.
+something; the same cut with every sync carried out must find nothing. Where nothing is found when
+all that is unsynced goes, the cut is made again so that chance decides what of it goes: that is how
+one name gets to the disk before another that it relies on.
 
 `python -m tests.simulation.fsyncs [--part K --of N]` prints a line for each place, and the score.
 """
@@ -17,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +34,7 @@ DAY = 86_400.0
 OURS = "/orchestrator/"
 PLUMBING = ("atomic.py", "flush.py", "surroundings.py", "calls.py", "pool.py")
 TRIED_EACH = 3  # syncs of one place
+TORN_NEAR, TORN_EACH = 40, 2  # cuts by chance at every other of the next moments, how often each
 COMMITS = 3  # cuts behind so many of the ledger's next commits
 NEAR = (1, 3, 5, 9, 15, 25)  # and so many moments behind the sync
 SCORE_MIN = 0.8
@@ -60,20 +64,10 @@ WORLDS = {
         may_fail=True,
     ),
 }
-_OTHERS = "a later sync of the same folder comes before anything refers to the name"
-_AGAIN = "what is lost is done again, with the same result"
 UNNOTICED: Mapping[str, str] = {  # places whose loss nobody can notice, and why
-    "answer_files.keep folder": _OTHERS,
-    "claim.discard folder": _AGAIN,
     "identity.begin file #2": "after a power cut the start is a doubtful one anyway",
-    "identity.begin folder #2": "after a power cut the start is a doubtful one anyway",
-    "index._commit folder": _AGAIN,
-    "merge.merge folder": _OTHERS,
-    "outbox._write_plain file": "synced twice: while it is digested, and as it appears",
-    "plan.unmark folder": "a mark that comes back only lets the list be asked first",
-    "publish.conclude folder #2": "the folder's name is durable since its birth",
-    "publish.subfolder folder": _OTHERS,
-    "session.forget folder": _AGAIN,
+    "index._commit folder": "the run's name in meta.json, beside it, is synced before the row",
+    "plan.mark folder": "after a power cut the list is watched for the whole window anyway",
     "session.save file": "an upload begins anew under the next name: bytes, no money",
     "session.save folder": "an upload begins anew under the next name: bytes, no money",
 }
@@ -89,7 +83,16 @@ class Sync:
 
 
 class Forgetful(Disk):
-    """A disk whose users did not sync what they dropped: their names are there, no content."""
+    """A disk whose users did not sync what they dropped: their names are there, no content.
+
+    With a number for `torn` chance decides at a cut what is lost of what was not synced.
+    """
+
+    torn: int | None = None
+
+    def cut(self, chance: Random | None = None) -> None:
+        """Leave what a power cut leaves."""
+        super().cut(chance if self.torn is None else Random(f"torn {self.torn}"))
 
     def settle(self) -> None:
         """Make all but the content in the inbox durable."""
@@ -99,9 +102,13 @@ class Forgetful(Disk):
 
 
 @contextmanager
-def forgetful() -> Iterator[None]:
+def forgetful(by_chance: int | None) -> Iterator[None]:
     """Let worlds have such disks."""
-    with patch.object(worlds, "Disk", Forgetful):
+
+    class Chosen(Forgetful):
+        torn = by_chance
+
+    with patch.object(worlds, "Disk", Chosen):
         yield
 
 
@@ -167,27 +174,43 @@ def cuts_behind(sync: Sync, labels: Sequence[str]) -> Sequence[int]:
 def noticed(syncs: Sequence[tuple[str, Sync]]) -> str | None:
     """Return what is found when one of a place's syncs is skipped, None if nothing is."""
     step = max(1, len(syncs) // TRIED_EACH)
-    for name, sync in syncs[::step][:TRIED_EACH]:
+    tried = syncs[::step][:TRIED_EACH]
+    for name, sync in tried:
         for moment, lost in product(cuts_behind(sync, survey(name)[1]), (False, True)):
-            found = findings(name, moment, frozenset({sync.number}), lost=lost)
-            if found and not findings(name, moment, frozenset(), lost=lost):
-                return found[0]
+            if found := missed(name, sync, moment, lost=lost):
+                return found
+    for name, sync in tried:
+        end = min(sync.moments + TORN_NEAR, len(survey(name)[1]))
+        for moment, torn in product(range(sync.moments + 1, end + 1, 2), range(TORN_EACH)):
+            if found := missed(name, sync, moment, torn=torn):
+                return f"by chance: {found}"
     return None
+
+
+def missed(name: str, sync: Sync, moment: int, **cut: Any) -> str | None:
+    """Return what a cut finds without this sync and does not find with it, None if nothing."""
+    found = findings(name, moment, frozenset({sync.number}), **cut)
+    return found[0] if found and not findings(name, moment, frozenset(), **cut) else None
 
 
 @cache
 def findings(
-    name: str, moment: int, deaf: frozenset[int], *, lost: bool = False
+    name: str,
+    moment: int,
+    deaf: frozenset[int],
+    *,
+    lost: bool = False,
+    torn: int | None = None,
 ) -> tuple[str, ...]:
     """Live through a world with one power cut; what the judges stumble over is found as well.
 
     Nobody orders anything in these worlds: each drop comes to one folder of its name. With
-    `lost` the ledger goes with the power.
+    `lost` the ledger goes with the power; with a number for `torn` chance decides what else does.
     """
     weather = replace(WORLDS[name], deaths={moment: "power cut"}, ledger_lost=lost)
     due = sorted(drop.name for drop in weather.drops if drop != SPOILED)
     try:
-        with forgetful():
+        with forgetful(torn):
             outcome = live_through(weather, deaf=deaf)
     except (OSError, ValueError, AssertionError) as error:
         return (f"{type(error).__name__}: {error}",)

@@ -34,7 +34,7 @@ from tests.simulation.ledger import SimLedger, first_image, open_ledger, restore
 from tests.simulation.witness import Witness
 
 ADDRESS = "127.0.0.1:8080"
-INSTALL = InstallId("5eed5eed5eed5eed")
+INSTALL = InstallId("5eed5eed5eed5eed")  # of the first life; who forgets it gets another
 KEY = "a-key-of-the-simulation"
 CONFIG = f"""
 [gemini]
@@ -110,7 +110,8 @@ class Life:
             restore(around.ledger_file, await first_image(around.clock.now()))
         inner = await open_ledger(around.ledger_file, around.clock.now())
         self.ledger = ledger = SimLedger(inner, around.effects, around.images)
-        who = await identity.begin(ledger, around.state, around.clock, self._boot, INSTALL)
+        fresh = INSTALL if self._number == 1 else InstallId(f"{self._number:016x}")
+        who = await identity.begin(ledger, around.state, around.clock, self._boot, fresh)
         for finding in await ledger.read(fsck.check):
             around.report(f"fsck at start of life {self._number}: {finding}")
         gemini = Gemini(
