@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.cells import padded, width
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-GAP = 3  # what a table draws between two columns
+GAP = 2  # what a table draws between two columns
 COLOURS = {
     "running": "cyan",
     "reading": "cyan",
@@ -52,9 +54,9 @@ def hint(line: str) -> None:
 def aligned(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a plain table: columns padded to their widest cell, no lines drawn."""
     lines = [tuple(columns), *(tuple(row) for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = [max(width(line[place]) for line in lines) for place in range(len(columns))]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(padded(cell, wide) for cell, wide in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
 
@@ -63,18 +65,26 @@ def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     coloured: int,
+    room: int,
     optional: Sequence[str] = (),
 ) -> Any:
-    """Return a table for a terminal; the cell in column `coloured` is painted by its word.
+    """Return a table for so many cells; what is in column `coloured` is painted by its word.
 
-    Columns named in `optional` are left out, in that order, as long as the rest is too wide.
+    Of the columns named in `optional` those are left out for which there is no room; the first
+    are the first to go.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    kept = fitting(columns, rows, console().width, optional)
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    kept = fitting(columns, rows, room, optional)
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
     for place in kept:
         drawn.add_column(columns[place], overflow="fold")
     for row in rows:
@@ -85,16 +95,18 @@ def table(
 
 
 def fitting(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, optional: Sequence[str]
+    columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, optional: Sequence[str]
 ) -> list[int]:
-    """Return the places of the columns that fit side by side."""
-    kept = list(range(len(columns)))
-    for name in optional:
-        widths = [max(len(line[place]) for line in (columns, *rows)) for place in kept]
-        if sum(widths) + GAP * len(kept) <= width:
-            break
-        kept.remove(columns.index(name))
-    return kept
+    """Return the places of the columns that fit side by side; those not optional always do."""
+    cells = [
+        GAP + max(width(line[place]) for line in (columns, *rows)) for place in range(len(columns))
+    ]
+    kept = {place for place, name in enumerate(columns) if name not in optional}
+    for name in reversed(optional):
+        place = columns.index(name)
+        if sum(cells[each] for each in kept) + cells[place] - GAP <= room:
+            kept.add(place)
+    return sorted(kept)
 
 
 def flush() -> None:

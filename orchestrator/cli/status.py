@@ -12,6 +12,7 @@ from orchestrator.cli import screen, tables
 from orchestrator.cli.connection import asking, client, complete_set
 from orchestrator.cli.failure import OK
 from orchestrator.cli.options import config_option, examples, json_option
+from orchestrator.cli.sheet import Sheet
 from orchestrator.status.client import Client, NotAllowed, Unreachable
 
 FINISHED_SHOWN_MAX = 10
@@ -75,7 +76,8 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         screen.say_json(report)
     elif screen.is_terminal():
-        screen.console().print(_drawn(report, _now()))
+        sheet = Sheet(screen.console())
+        sheet.console.print(drawn(report, _now(), sheet))
     else:
         for line in lines(report, _now()):
             screen.say(line)
@@ -86,14 +88,16 @@ def lines(report: dict[str, Any], now: datetime) -> list[str]:
     if "away" in report:
         return [_away(report)]
     if "set" in report:
-        facts = [
-            f"{name + ':':<12} {value}" for name, value in tables.set_facts(report["set"], now)
-        ]
+        facts = _facts(report, now)
         rows = [tables.batch_row(view) for view in report["batches"]]
         return [*facts, "", *screen.aligned(tables.BATCH_COLUMNS, rows)] if rows else facts
     rows = tables.set_rows(report["sets"], now)
     found = screen.aligned(tables.SET_COLUMNS, rows) if rows else ["no sets yet"]
     return [*_above(report, now), "", *found]
+
+
+def _facts(report: dict[str, Any], now: datetime) -> list[str]:
+    return [f"{name + ':':<12} {value}" for name, value in tables.set_facts(report["set"], now)]
 
 
 def _above(report: dict[str, Any], now: datetime) -> list[str]:
@@ -107,30 +111,13 @@ def _away(report: dict[str, Any]) -> str:
     return f"! {report['away']}; waiting for it"
 
 
-def _drawn(report: dict[str, Any], now: datetime) -> Any:
+def drawn(report: dict[str, Any], now: datetime, sheet: Sheet) -> Any:
     """Draw a report for a terminal."""
-    from rich.console import Group
-    from rich.text import Text
-
     if "away" in report:
-        return Text(_away(report), style="bold red")
+        return sheet.lines([_away(report)])
     if "set" in report:
-        facts = [
-            Text(f"{name + ':':<12} {value}")
-            for name, value in tables.set_facts(report["set"], now)
-        ]
-        rows = [tables.batch_row(view) for view in report["batches"]]
-        return Group(*facts, screen.table(tables.BATCH_COLUMNS, rows, 2))
-    texts = [
-        Text(line, style="bold red" if line.startswith("!") else "") for line in _above(report, now)
-    ]
-    rows = tables.set_rows(report["sets"], now)
-    found = (
-        screen.table(tables.SET_COLUMNS, rows, tables.STATE_COLUMN, tables.SET_COLUMNS_OPTIONAL)
-        if rows
-        else Text("no sets yet")
-    )
-    return Group(*texts, found)
+        return sheet.batches(_facts(report, now), report["batches"])
+    return sheet.sets(_above(report, now), report["sets"], now)
 
 
 def _looks(daemon: Client, wanted: str | None, *, everything: bool) -> Iterator[dict[str, Any]]:
@@ -155,7 +142,8 @@ def _watch(daemon: Client, wanted: str | None, *, everything: bool, as_json: boo
 
     with Live(console=screen.console(), auto_refresh=False) as live:
         for report in looks:
-            live.update(_drawn(report, _now()), refresh=True)
+            sheet = Sheet(live.console, live.console.height)
+            live.update(drawn(report, _now(), sheet), refresh=True)
     return OK
 
 

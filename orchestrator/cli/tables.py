@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from orchestrator.cli.cells import cut, width
 from orchestrator.cli.formats import DASH, bar, count, money, percent, short, size, span, until
 from orchestrator.service.printable import printable, shown_name
 
@@ -19,8 +20,10 @@ SET_COLUMNS = (
     *("ID", "SET", "STATE", "DONE", "", "REQUESTS", "FAILED"),
     *("BATCHES", "OLDEST", "TOKENS", "COST", "END"),
 )
-# What goes first where the terminal is too narrow:
-SET_COLUMNS_OPTIONAL = ("BATCHES", "OLDEST", "TOKENS", "FAILED", "END", "REQUESTS")
+# What goes first where the terminal is too narrow; the nameless one is the bar, which repeats DONE.
+SET_COLUMNS_OPTIONAL = ("BATCHES", "TOKENS", "REQUESTS", "OLDEST", "", "COST", "END", "FAILED")
+NAME_CELLS_MAX = 40
+ARROW = " → "
 STATE_COLUMN = SET_COLUMNS.index("STATE")
 ID_SHOWN_MIN = 4
 INCIDENTS_SHOWN_MAX = 3
@@ -29,10 +32,19 @@ IN_DOUBT = frozenset({"in_doubt", "fenced", "held"})
 BATCH_COLUMNS = ("NO", "GEN", "STATE", "REQUESTS", "SIZE", "AGE", "JOB", "NOTE")
 
 
-def set_rows(views: Sequence[View], now: datetime) -> list[tuple[str, ...]]:
-    """Return sets as cells of `SET_COLUMNS`; ids are cut where they still differ."""
+def set_rows(
+    views: Sequence[View], now: datetime, name_cells: int = NAME_CELLS_MAX
+) -> list[tuple[str, ...]]:
+    """Return sets as cells of `SET_COLUMNS`.
+
+    Ids are cut where they still differ, names to so many cells: one long name would take all
+    other columns away from all other sets.
+    """
     shown = short_ids([view["id"] for view in views])
-    return [_set_row(view, id_, now) for view, id_ in zip(views, shown, strict=True)]
+    return [
+        _set_row(view, id_, _named(view, name_cells), now)
+        for view, id_ in zip(views, shown, strict=True)
+    ]
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
@@ -45,12 +57,12 @@ def short_ids(ids: Sequence[str]) -> list[str]:
     return list(ids)
 
 
-def _set_row(view: View, id_: str, now: datetime) -> tuple[str, ...]:
+def _set_row(view: View, id_: str, name: str, now: datetime) -> tuple[str, ...]:
     settled = view["answered"] + view["failed"]
     refused = view["state"] == "rejected"
     return (
         id_,
-        _named(view),
+        name,
         view["display"],
         DASH if refused else percent(settled, view["requests"]),
         DASH if refused else bar(settled, view["requests"]),
@@ -97,10 +109,14 @@ def batch_counts(batches: View) -> str:
     return ", ".join(parts) or DASH
 
 
-def _named(view: View) -> str:
+def _named(view: View, cells: int) -> str:
     """Write a set's name, and the folder of its results where another set has that of its name."""
-    name, folder = shown_name(view["name"]), shown_name(view["outbox"] or view["name"])
-    return name if folder == name else f"{name} → {folder}"
+    name, folder = printable(view["name"]), printable(view["outbox"] or view["name"])
+    if folder == name:
+        return cut(name, cells)
+    half = (cells - len(ARROW)) // 2
+    shown = cut(name, max(half, cells - len(ARROW) - width(folder)))
+    return f"{shown}{ARROW}{cut(folder, cells - len(ARROW) - width(shown))}"
 
 
 def tokens(view: View) -> str:
@@ -181,10 +197,14 @@ def _spent(totals: View) -> str:
 def reasons(views: Sequence[View]) -> list[str]:
     """Return a line for every set that waits for the operator."""
     return [
-        _wrong(f"{shown_name(view['name'])} {view['display']}: {view['reason']}", view["remedy"])
+        _wrong(f"{_short(view['name'])} {view['display']}: {view['reason']}", view["remedy"])
         for view in views
         if view["reason"] and view["display"] in {"held", "rejected"}
     ]
+
+
+def _short(name: str) -> str:
+    return cut(printable(name), NAME_CELLS_MAX)
 
 
 def set_facts(view: View, now: datetime) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from orchestrator.cli import failure, screen, tables
 from orchestrator.cli.connection import asking, client
 from orchestrator.cli.dropping import Dropped
 from orchestrator.cli.formats import count, span
+from orchestrator.cli.sheet import Sheet
 from orchestrator.service.printable import printable, shown_name
 from orchestrator.status.client import Client, Unreachable
 
@@ -143,10 +144,10 @@ class _Bars(Display):
         from rich.text import Text
 
         now = datetime.now(UTC)  # noqa: TID251 - only for "in 2h" on the screen
-        rows = tables.set_rows(views, now)
+        sheet = Sheet(self._live.console, self._live.console.height)
         drawn = (
-            screen.table(tables.SET_COLUMNS, rows, tables.STATE_COLUMN, tables.SET_COLUMNS_OPTIONAL)
-            if rows
+            sheet.sets(tables.reasons(views), views, now)
+            if views
             else Text("dropped; the daemon takes a file once it has lain still for a moment …")
         )
         self._live.update(drawn, refresh=True)

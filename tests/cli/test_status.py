@@ -1,5 +1,6 @@
 """`status`, the verbs, and how refusals of the daemon end a command."""
 
+import io
 import json
 import os
 import pty
@@ -11,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
+from rich.console import Console
 
-from orchestrator.cli import screen, tables
-from orchestrator.cli.status import lines
+from orchestrator.cli import cells, screen, tables
+from orchestrator.cli.sheet import Sheet
+from orchestrator.cli.status import drawn as draw, lines
 
 NOW = datetime(2026, 1, 2, 6, 0, tzinfo=UTC)
 USED = {
@@ -451,9 +455,88 @@ def test_a_narrow_terminal_loses_columns_not_their_meaning():
     """Columns that may go are left out in their order until the rest fits."""
     columns, rows = ("A", "B", "C"), [("aaaa", "bbbb", "cccc")]
 
-    kept = [screen.fitting(columns, rows, width, ("B", "C")) for width in (30, 18, 10)]
+    kept = [screen.fitting(columns, rows, width, ("B", "C")) for width in (16, 15, 9)]
 
     assert kept == [[0, 1, 2], [0, 2], [0]]
+
+
+@given(st.text(max_size=60), st.integers(3, 50))
+def test_a_name_is_cut_by_what_it_takes_on_the_screen(name, room):
+    """No cut name is wider than its room, and one that fits is whole; padding fills the room."""
+    short = cells.cut(name, room)
+
+    assert cells.width(short) <= room
+    assert (short == name) == (cells.width(name) <= room)
+    assert cells.width(cells.padded(short, room)) == room
+
+
+def test_wide_characters_are_counted_as_what_they_take():
+    """Ideographs and emoji take two cells, what joins or combines none: columns stay aligned."""
+    assert [cells.width(text) for text in ("ab", "日本", "🎉", "e\u0301", "\u200d")] == [
+        2,
+        4,
+        2,
+        1,
+        0,
+    ]
+    assert cells.cut("日本語の質問", 7) == "日本…問"
+    assert screen.aligned(("A", "B"), [("日本", "x"), ("abc", "y")]) == [
+        "A     B",
+        "日本  x",
+        "abc   y",
+    ]
+
+
+def screenful(report, width, height):
+    """Return what a terminal of this size shows of a report, line by line."""
+    screen_ = io.StringIO()
+    console = Console(width=width, height=height, file=screen_, markup=False)
+    console.print(draw(report, NOW, Sheet(console, height)))
+    return screen_.getvalue().splitlines()
+
+
+def test_one_long_name_takes_no_column_from_the_others(shown):
+    """A rejected file of 190 characters leaves the table as it was; sets of one name differ."""
+    long = "x" * 190
+    views = [
+        shown.a_set("prompts", batches={"submitted": 2}, oldest_job_age_seconds=4321),
+        shown.a_set(long, outbox=f"{long}-2", state="rejected", display="rejected"),
+    ]
+
+    (_, head, _, first, second) = screenful({"status": shown.a_status(), "sets": views}, 160, None)
+
+    assert head.split() == [name for name in tables.SET_COLUMNS if name]
+    assert "2 submitted  1h12m/24h" in first
+    assert second.split()[3].endswith("x-2")
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 30), (80, 24), (120, 50)])
+def test_what_does_not_fit_on_a_live_screen_is_counted(shown, width, height):
+    """Five refusals and sixty sets: the table is seen, and how much more there is of both."""
+    refused = [
+        shown.a_set(f"r{n}", id=f"r{n}aaaaaaaa", state="rejected", display="rejected",
+                    reason="7 of 7 lines are flawed", remedy=f"correct {'them ' * 30}",
+                    finished_at="2026-01-02T05:00:00Z")
+        for n in range(5)
+    ]  # fmt: skip
+    going = [shown.a_set(f"set{n}", id=f"{n:a>3}aaaaaaa".replace("0", "z")) for n in range(60)]
+
+    lines_ = screenful({"status": shown.a_status(), "sets": [*refused, *going]}, width, height)
+
+    seen = sum(" running " in line and "orchestrator" not in line for line in lines_)
+    assert len(lines_) <= height
+    assert seen >= 8
+    assert lines_[-1] == f"and {65 - seen} more sets"
+
+
+def test_a_screen_of_eighty_columns_has_what_matters_most(shown):
+    """How far, what failed, what it costs and when it ends; the rest as there is room."""
+    view = shown.a_set("prompts", failed=5, cost="0.510000", cost_estimate="1.530000",
+                       estimated_end_at="2026-01-02T09:10:00Z")  # fmt: skip
+
+    head = screenful({"status": shown.a_status(), "sets": [view]}, 80, None)[-3]
+
+    assert {"ID", "SET", "STATE", "DONE", "FAILED", "COST", "END"} <= {*head.split()}
 
 
 def _all_of(terminal):
