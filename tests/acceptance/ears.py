@@ -72,7 +72,7 @@ def listening(place: Path) -> Iterator[Ears]:
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:  # type: ignore[override]
+        def log_message(self, *_: object) -> None:
             """Say nothing."""
 
     def manage(end: socket.socket) -> None:

@@ -4,22 +4,23 @@ The key comes as a credential file, as under systemd, and the log is at its most
 house is left, everything that it leaves behind is searched for the key and for upload URLs.
 """
 
-import base64
 import json
 import os
-import re
 import signal
 import subprocess
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.status.client import Answered, Client, Unreachable
-from tests.acceptance.provider import NearEmulator
+from orchestrator.status.client import Answered, Unreachable
+from tests.acceptance.layers import merged
+from tests.acceptance.leaks import leaks
+from tests.acceptance.places import Places
+from tests.acceptance.provider import Door, NearEmulator
+from tests.acceptance.sessions import end_all, signal_all
 from tests.crash.real import CONFIG, KEY, RealEmulator
 from tests.crash.starting import PYTHON
 from tests.judging.drops import MODEL, Drop
@@ -29,9 +30,7 @@ from tests.waiting import until
 T = TypeVar("T")
 PATIENCE_SECONDS = 40.0
 DEFAULTS = f'[profiles.default]\nmodel = "{MODEL}"\n'
-FORMS = (KEY.encode(), KEY.encode().hex().encode(), base64.b64encode(KEY.encode())[:-4])
 SHOWN = ("/v1/status", "/v1/sets", "/healthz", "/openapi.json")
-UPLOAD_URL = re.compile(rb"upload_id=[A-Za-z0-9_-]{6,}")
 CREDENTIAL = "gemini_api_key"
 
 
@@ -44,7 +43,7 @@ class Rejected:
     flaws: list[dict[str, Any]]
 
 
-class House:
+class House(Places, Door):
     """A state directory, the emulator, and the daemon that is started and stopped by the test."""
 
     def __init__(
@@ -70,28 +69,6 @@ class House:
         self.configure(config)
         self.behave(*faults)
 
-    # ---- places -------------------------------------------------------------------------------
-
-    @property
-    def inbox(self) -> Path:
-        """Where users drop."""
-        return self.state / "inbox"
-
-    @property
-    def outbox(self) -> Path:
-        """Where readers look."""
-        return self.state / "outbox"
-
-    @property
-    def work(self) -> Path:
-        """The daemon's own."""
-        return self.state / "work"
-
-    @property
-    def client(self) -> Client:
-        """The status socket, as the commands use it."""
-        return Client(self.root / "socket")
-
     # ---- the daemon ---------------------------------------------------------------------------
 
     def configure(self, more: str, *, port: int | None = None) -> None:
@@ -102,7 +79,7 @@ class House:
             port=port or self.emulator.port,
         )
         self.config = self.root / "config.toml"
-        self.config.write_text(_merged(text, 'log_level = "debug"', more))
+        self.config.write_text(merged(text, 'log_level = "debug"', more))
 
     def set_key(self, key: str) -> None:
         """Put the key where systemd would."""
@@ -160,15 +137,15 @@ class House:
         assert self.process is not None
         if self.process.poll() is None:
             self.look()
-            _signal_all(self.process.pid, number)  # as from a terminal: a tracer passes none on
+            signal_all(self.process.pid, number)  # as from a terminal: a tracer passes none on
         code = self.process.wait(20)
-        _end_all(self.process.pid)
+        end_all(self.process.pid)
         return code
 
     def kill(self) -> None:
         """End the daemon and its workers as an unplugged machine would."""
         assert self.process is not None
-        _end_all(self.process.pid)
+        end_all(self.process.pid)
         self.process.wait(20)
 
     def look(self) -> None:
@@ -270,57 +247,18 @@ class House:
 
         return self.until(shown, f"{name} to be {display}", seconds)
 
-    # ---- the provider -------------------------------------------------------------------------
-
-    def admin(self, path: str, body: object = None, method: str | None = None) -> Any:
-        """Call the emulator's admin door."""
-        data = None if body is None else json.dumps(body).encode()
-        url = f"http://127.0.0.1:{self.emulator.port}/__emulator__/{path}"
-        request = urllib.request.Request(url, data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def behave(self, *faults: Mapping[str, Any]) -> None:
-        """Let the emulator have these faults, and no others."""
-        self.admin("faults", method="DELETE")
-        if faults:
-            self.admin("faults", [dict(fault) for fault in faults])
-
-    @property
-    def jobs(self) -> list[dict[str, Any]]:
-        """All jobs that were ever made."""
-        found: list[dict[str, Any]] = self.admin("jobs")["jobs"]
-        return found
-
-    @property
-    def paid(self) -> dict[str, int]:
-        """The books: distinct, accepted, executed, accepted_again, executed_again."""
-        requests: dict[str, int] = self.admin("ledger")["requests"]
-        return requests
-
     # ---- leaving ------------------------------------------------------------------------------
 
     def leaks(self) -> list[str]:
         """Name every place that the key or an upload URL got into."""
-        found = ["/proc or the socket shows the key"] if _shows_key(self.seen) else []
-        found += ["the socket shows an upload URL"] if UPLOAD_URL.search(self.seen) else []
-        places = [path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink()]
-        for path in places:
-            if path.is_relative_to(self.emulator.folder) or path.is_relative_to(self.credentials):
-                continue
-            data = path.read_bytes()
-            if _shows_key(data) and b"canary-in-the-text" not in data:
-                found.append(f"the key is in {path}")
-            if UPLOAD_URL.search(data) and not _is_journaled_session(path):
-                found.append(f"an upload URL is in {path}")
-        return found
+        return leaks(self.root, self.seen, self.emulator.folder, self.credentials)
 
     def close(self) -> None:
         """Stop everything."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.stop()
-            _end_all(self.process.pid)
+            end_all(self.process.pid)
         self.emulator.stop()
 
 
@@ -349,41 +287,3 @@ def line(key: str, text: str = "hello") -> bytes:
     """Return one request in the service's own form."""
     request = {"contents": [{"parts": [{"text": text}]}]}
     return json.dumps({"key": key, "request": request}).encode() + b"\n"
-
-
-def _merged(text: str, service: str, more: str) -> str:
-    """Lay settings over settings: a key that comes again replaces the first."""
-    sections: dict[str, dict[str, str]] = {}
-    for part in (text, f"[service]\n{service}\n", more):
-        section = ""
-        for row in part.splitlines():
-            if row.startswith("["):
-                section = row
-            elif "=" in row:
-                name, _, value = row.partition("=")
-                sections.setdefault(section, {})[name.strip()] = value.strip()
-    return "".join(
-        f"{section}\n" + "".join(f"{name} = {value}\n" for name, value in rows.items())
-        for section, rows in sections.items()
-    )
-
-
-def _shows_key(data: bytes) -> bool:
-    """Tell whether the key is there as it is, in hex or in base64."""
-    return any(form in data for form in FORMS)
-
-
-def _is_journaled_session(path: Path) -> bool:
-    """An upload under way has its URL in one file, for the daemon's eyes only."""
-    return "/work/" in str(path) and path.stat().st_mode & 0o077 == 0 and path.suffix != ".log"
-
-
-def _end_all(session: int) -> None:
-    _signal_all(session, signal.SIGKILL)
-
-
-def _signal_all(session: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(session, number)
-    except ProcessLookupError:
-        return
