@@ -1,5 +1,6 @@
 """`orchestrator status`: what the daemon is doing, once or live."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,13 @@ from orchestrator.status.client import Client, NotAllowed, Unreachable
 
 FINISHED_SHOWN_MAX = 10
 WATCH_SECONDS = 1.0
+AGE = re.compile(r"\b\d+(?:s|m|h\d\dm|d\d\dh)\b")
+AGES = frozenset(
+    {
+        *("uptime_seconds", "event_loop_lag_seconds", "oldest_job_age_seconds", "age_seconds"),
+        *("estimated_end_at", "last_scan"),
+    }
+)
 OPEN_DISPLAYS = frozenset({"reading", "queued", "running", "paused", "held", "cancelling"})
 
 
@@ -137,7 +145,7 @@ def _looks(daemon: Client, wanted: str | None, *, everything: bool) -> Iterator[
 def _watch(daemon: Client, wanted: str | None, *, everything: bool, as_json: bool) -> int:
     looks = _looks(daemon, wanted, everything=everything)
     if as_json or not screen.is_terminal():
-        return _watch_lines(looks, as_json=as_json)
+        return watch_lines(looks, as_json=as_json)
     from rich.live import Live
 
     with Live(console=screen.console(), auto_refresh=False) as live:
@@ -147,22 +155,39 @@ def _watch(daemon: Client, wanted: str | None, *, everything: bool, as_json: boo
     return OK
 
 
-def _watch_lines(looks: Iterator[dict[str, Any]], *, as_json: bool) -> int:
-    """Print whenever something changed: the lines that did, or all of it as one JSON value."""
-    before: list[str] = []
+def watch_lines(looks: Iterator[dict[str, Any]], *, as_json: bool) -> int:
+    """Print whenever something changed: the lines that did, or all of it as one JSON value.
+
+    That time has passed is no change.
+    """
+    import json
+
+    before: set[str] = set()
     for report in looks:
         if as_json:
-            import json
-
-            now = [json.dumps(report, ensure_ascii=False)]
+            now = {json.dumps(_timeless(report)): json.dumps(report, ensure_ascii=False)}
         else:
-            now = [line for line in lines(report, _now()) if line]
-        for line in now:
-            if line not in before:
+            now = {_without_ages(line): line for line in lines(report, _now()) if line}
+        for key, line in now.items():
+            if key not in before:
                 screen.say(line)
         screen.flush()
-        before = now
+        before = {*now}
     return OK
+
+
+def _without_ages(line: str) -> str:
+    return " ".join(AGE.sub("", line).split())
+
+
+def _timeless(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _timeless(each) for name, each in value.items() if name not in AGES}
+        case list():
+            return [_timeless(each) for each in value]
+        case _:
+            return value
 
 
 def _now() -> datetime:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from orchestrator.cli import cells, screen, tables
 from orchestrator.cli.sheet import Sheet
-from orchestrator.cli.status import drawn as draw, lines
+from orchestrator.cli.status import drawn as draw, lines, watch_lines
 
 NOW = datetime(2026, 1, 2, 6, 0, tzinfo=UTC)
 USED = {
@@ -424,6 +424,29 @@ def test_watching_goes_on_when_the_daemon_comes_back(daemon, shown):
         watch.send_signal(signal.SIGINT)
 
         assert watch.wait(10) == 130
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_that_time_passes_is_no_change(shown, capsys, as_json):
+    """Jobs that grow older make no line of a watched pipe come again; what changes does."""
+    young = shown.a_set(
+        "prompts", oldest_job_age_seconds=9, estimated_end_at="2026-01-02T09:00:00Z"
+    )
+    old = young | {"oldest_job_age_seconds": 3600, "estimated_end_at": "2026-01-02T09:01:00Z"}
+    further = old | {"answered": 500, "open": 500}
+    late = shown.a_status()
+    late["service"]["uptime_seconds"] = 99_999
+    looks = [
+        {"status": shown.a_status(), "sets": [young]},
+        {"status": late, "sets": [old]},
+        {"status": late, "sets": [further]},
+    ]
+
+    watch_lines(iter(looks), as_json=as_json)
+
+    said = capsys.readouterr().out.splitlines()
+    assert sum("prompts" in line for line in said) == 2
+    assert sum("orchestrator 0.1.0" in line for line in said) == (0 if as_json else 1)
 
 
 def until(stream, wanted):
