@@ -15,6 +15,7 @@ from orchestrator.domain.ids import IdempotencyKey, InstallId, JobName, SetId
 from orchestrator.domain.jobs import Gone, JobSnapshot, JobState, Scan, has_ended
 from orchestrator.domain.others import Others, beside
 from orchestrator.domain.policy import PollPolicy, RetryPolicy, backoff, next_look
+from orchestrator.domain.request_sets import Indexed, Received
 from orchestrator.ports import Blocked, Clock, Ids, Jobs, Project, Unavailable, Work, part_of
 from orchestrator.store import (
     batches as batch_rows,
@@ -263,6 +264,8 @@ class Watch:
         part = part_of(stored.value.info, ids.generation_in(token), plans[token])
         if await self.journal.read(questions.overlaps, part.request_set, part.lo, part.hi):
             return  # once the live batch of its requests is over; until then nothing is created
+        if isinstance(stored.value, Received | Indexed):
+            return  # until it is judged and planned: its plan is found again then, or here
         await self.journal.plan([Planned(part, 1, self.clock.now())])
 
     async def _report_stray(self, job: JobSnapshot) -> None:

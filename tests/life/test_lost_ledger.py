@@ -1,6 +1,7 @@
 """A lost ledger is built again from the folders and the job list; nothing is paid again."""
 
 from orchestrator.emulator.faults import Fault
+from orchestrator.store import fsck
 from tests.life.town import DAY, HOUR, Drop, Town, live
 
 
@@ -48,3 +49,27 @@ def test_what_failed_is_retried_though_nothing_tells_of_its_tries():
 
     refused = (Fault(do="fail", code=12, message="not offered", times=1),)
     live(scenario, faults=refused, config="[retention]\nwork_days = 2\n")
+
+
+def test_a_ledger_that_is_built_again_is_sound_all_the_while():
+    """A batch that the job list brings back has a set that has started, at every moment."""
+
+    async def scenario(town: Town) -> None:
+        town.drop(Drop("some", 3))
+        await town.until(lambda: any("submitted" in move for move in town.moves), step=5)
+        await town.stop()
+        for file in town.state.glob("orchestrator.db*"):
+            file.unlink()
+        town.emulator.faults.add([Fault(do="unavailable", on="models.get", times=5)])
+        await town.start()
+
+        broken = []
+        for _ in range(90):
+            await town.pass_time(20)
+            broken += await town.read(fsck.check)
+        await town.until_delivered()
+
+        assert broken == []
+        town.judge()
+
+    live(scenario)
