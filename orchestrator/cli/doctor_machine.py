@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.cli.doctor_folders import is_folder, may_write, nearest
 from orchestrator.cli.failure import TRY_AGAIN, Failure
 from orchestrator.cli.findings import Findings, fail, ok, parted, skip, warn
-from orchestrator.cli.formats import span
+from orchestrator.cli.formats import standing
 from orchestrator.config.settings import Paths, Settings
 from orchestrator.service.lock import holder
 
@@ -164,7 +164,7 @@ def daemon(settings: Settings) -> Findings:
         yield skip("daemon", parted(str(error))[0])
         return
     service = status["service"]
-    up = f"{service['state']} for {span(service['uptime_seconds'])} (pid {service['pid']})"
+    up = f"{standing(service['state'], service['uptime_seconds'])} (pid {service['pid']})"
     yield ok("daemon", up)
     for each in status["conditions"]:
         tell = warn if each.get("passing") else fail

@@ -25,6 +25,11 @@ def span(seconds: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def standing(state: str, uptime: float) -> str:
+    """Write what a daemon is and since when it runs; since when it is degraded is not known."""
+    return f"{state} for {span(uptime)}" if state == "running" else f"{state}, up {span(uptime)}"
+
+
 def size(number: float) -> str:
     """Write bytes in decimal units, as the service's limits are."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -62,11 +67,11 @@ def percent(part: int, whole: int) -> str:
 
 
 def until(moment: str | None, now: datetime) -> str:
-    """Write how far away a moment (RFC 3339) is."""
+    """Write how far away a moment (RFC 3339) is that was expected."""
     if moment is None:
         return DASH
     left = datetime.fromisoformat(moment) - now
-    return f"in {span(left.total_seconds())}" if left > timedelta(0) else "now"
+    return f"in {span(left.total_seconds())}" if left > timedelta(0) else "overdue"
 
 
 def bar(part: int, whole: int, width: int = 12) -> str:

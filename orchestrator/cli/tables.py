@@ -10,7 +10,18 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from orchestrator.cli.cells import cut, width
-from orchestrator.cli.formats import DASH, bar, count, money, percent, short, size, span, until
+from orchestrator.cli.formats import (
+    DASH,
+    bar,
+    count,
+    money,
+    percent,
+    short,
+    size,
+    span,
+    standing,
+    until,
+)
 from orchestrator.service.printable import printable, shown_name
 
 View: TypeAlias = Mapping[str, Any]
@@ -140,7 +151,7 @@ def cost(view: View) -> str:
 def headlines(status: View) -> list[str]:
     """Return the lines above the table: the daemon, and everything that is wrong."""
     service, totals = status["service"], status["totals"]
-    since = f"{service['state']} for {span(service['uptime_seconds'])} (pid {service['pid']})"
+    since = f"{standing(service['state'], service['uptime_seconds'])} (pid {service['pid']})"
     today = f"{count(totals['open'])} requests open, spent today {_spent(totals)}"
     lines = [f"orchestrator {service['version']} {since}, {today}"]
     lines += [_wrong(each["message"], each["remedy"]) for each in status["conditions"]]

@@ -59,6 +59,8 @@ def _line(
         return f"{place}{owner} {word!r}; {hint}"
     words = message.removeprefix("Value error, ").replace("Input should be", "must be")
     words = words.replace("Field required", "is required")
+    if kind == "tuple_type":
+        words = 'must be a list, as in ["one", "two"]'
     return f"{place}{dotted(where)} {words}" if where else f"{place}{words}"
 
 

@@ -77,4 +77,7 @@ def first_mistake(error: ValidationError) -> str:
     """Say in one line what is wrong with the first bad parameter, without repeating its value."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(step) for step in first["loc"]) or "the body"
-    return f"{where}: {first['msg']}"
+    words = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if first["type"] == "extra_forbidden":
+        words = "there is no such parameter"
+    return f"{where}: {words}"

@@ -92,6 +92,17 @@ def test_one_set_is_as_on_file(report, shown, golden):
     golden("status-set.txt", "\n".join(lines({"set": found, "batches": batches}, NOW)) + "\n")
 
 
+def test_what_is_not_known_is_not_said(report):
+    """How long a daemon is degraded nobody noted; an end that did not come is overdue."""
+    report["status"]["service"]["state"] = "degraded"
+    report["sets"][0]["estimated_end_at"] = "2026-01-02T05:59:00Z"
+
+    said = lines(report, NOW)
+
+    assert said[0].startswith("orchestrator 0.1.0 degraded, up 2h03m (pid 4242), ")
+    assert any(line.endswith("  overdue") for line in said)
+
+
 def test_what_work_waits_for_is_said(report):
     """Work that waits for room is no trouble, but nobody has to guess why it stands."""
     report["status"]["projects"][0]["waits_for"] = "3 of 3 jobs of the project are active"
