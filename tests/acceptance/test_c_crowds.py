@@ -66,7 +66,7 @@ def test_c15_a_hundred_thousand_names_are_found_oldest_first_and_in_bounded_memo
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(1500)
 def test_c15_thousands_of_drops_at_once_are_all_done_in_bounded_memory(tmp_path):
     """Two thousand sets dropped while it is down: all are delivered, each paid once."""
     count = 2000
@@ -77,7 +77,7 @@ def test_c15_thousands_of_drops_at_once_are_all_done_in_bounded_memory(tmp_path)
             drop.put(one.inbox)
         one.start()
         last = one.outbox / drops[-1].name / "summary.json"
-        one.until(lambda: len(list(one.outbox.glob("*/summary.json"))) == count, str(last), 400)
+        one.until(lambda: len(list(one.outbox.glob("*/summary.json"))) == count, str(last), 1200)
 
         assert judge(one, *drops) == []
         assert rss_max(one) < 400 * MB
