@@ -99,6 +99,8 @@ def _service_table(file: Path | None) -> dict[str, str]:
 def unreadable(file: Path, error: OSError) -> ConfigError:
     """Say that a settings file cannot be read, and what to do about it."""
     advice = "name another one with --config, or start from config.example.toml"
+    if isinstance(error, PermissionError):
+        advice = "ask with sudo, or keep the key in gemini.api_key_file and let this file be read"
     return ConfigError(f"{file}: cannot be read: {error.strerror}; {advice}")
 
 

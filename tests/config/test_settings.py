@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.config import places
 from orchestrator.config.errors import ConfigError
+from orchestrator.config.places import unreadable
 from orchestrator.config.settings import Settings, load
 
 KEY = "AIzaSyTESTKEY_abcdefghijklmnopqrstuvwxyz0"
@@ -343,3 +344,12 @@ def test_every_setting_has_a_section():
         "service", "gemini", "limits", "intake", "submission", "polling", "retry", "outbox",
         "retention", "money", "notify", "pricing", "profiles",
     }  # fmt: skip
+
+
+def test_settings_that_others_may_not_read_say_how_to_read_them():
+    """Who keeps the key in the settings closes them to the group: that is said, not guessed."""
+    denied = unreadable(Path("/x.toml"), PermissionError(13, "Permission denied"))
+    missing = unreadable(Path("/x.toml"), FileNotFoundError(2, "No such file or directory"))
+
+    assert "ask with sudo, or keep the key in gemini.api_key_file" in str(denied)
+    assert "name another one with --config" in str(missing)
