@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import failure, screen
-from orchestrator.cli.findings import Finding, fail, skip, warn
+from orchestrator.cli.findings import Finding, fail, ok, skip, warn
 from orchestrator.cli.options import config_option, examples, json_option
 from orchestrator.service.printable import printable
 
@@ -78,6 +79,7 @@ def _findings(config: Path | None, *, offline: bool) -> Iterator[Finding]:
             yield fail("settings", problem, "nothing else can be looked at before that is mended")
         return
     yield from _settings(settings)
+    yield from _notify(settings)
     yield from _machine(settings)
     if offline:
         yield skip("service", "left out (--offline)")
@@ -99,6 +101,18 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
             if profile.model and profile.model not in settings.pricing:
                 said = f"there is a cap on cost and no price for {profile.model} (profiles.{name})"
                 yield warn("settings", said, f'its sets are held; add [pricing."{profile.model}"]')
+
+
+def _notify(settings: "Settings") -> Iterator[Finding]:
+    """Look whether the command that is told of things could be started."""
+    command = settings.notify.command
+    if not command:
+        return
+    if which(command[0]) is None:
+        said = f"{command[0]} is not there, or may not be executed by this user"
+        yield fail("notify", said, "correct notify.command, or the file's mode")
+    else:
+        yield ok("notify", f"{command[0]} can be started")
 
 
 def _machine(settings: "Settings") -> Iterator[Finding]:

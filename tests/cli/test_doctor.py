@@ -202,3 +202,11 @@ def test_no_unit_at_all_is_found(tmp_path):
 
     assert finding.verdict == "warn"
     assert "deploy/orchestrator.service" in finding.remedy
+
+
+@pytest.mark.parametrize(("command", "verdict"), [("/no/such/bell", "fail"), ("/bin/true", "ok")])
+def test_a_command_that_cannot_be_started_is_found(found, monkeypatch, command, verdict):
+    """Who is to be told of things is looked at before there is anything to tell."""
+    monkeypatch.setenv("ORCHESTRATOR_NOTIFY__COMMAND", f'["{command}"]')
+
+    assert command in one(found("--offline"), "notify", verdict)["said"]
