@@ -8,6 +8,7 @@ all that is unsynced goes, the cut is made again so that chance decides what of 
 one name gets to the disk before another that it relies on.
 
 `python -m tests.simulation.fsyncs [--part K --of N]` prints a line for each place, and the score.
+What is listed in `UNNOTICED` counts as not noticed, and is tried with `--all` only.
 """
 
 import argparse
@@ -34,7 +35,7 @@ DAY = 86_400.0
 OURS = "/orchestrator/"
 PLUMBING = ("atomic.py", "flush.py", "surroundings.py", "calls.py", "pool.py")
 TRIED_EACH = 3  # syncs of one place
-TORN_NEAR, TORN_EACH = 40, 2  # cuts by chance at every other of the next moments, how often each
+TORN_NEAR, TORN_EACH = 40, 4  # cuts by chance at every other of the next moments, how often each
 COMMITS = 3  # cuts behind so many of the ledger's next commits
 NEAR = (1, 3, 5, 9, 15, 25)  # and so many moments behind the sync
 SCORE_MIN = 0.8
@@ -67,9 +68,10 @@ WORLDS = {
 UNNOTICED: Mapping[str, str] = {  # places whose loss nobody can notice, and why
     "identity.begin file #2": "after a power cut the start is a doubtful one anyway",
     "index._commit folder": "the run's name in meta.json, beside it, is synced before the row",
+    "meta.save_meta folder": "until the folder's next sync the drop keeps its name in the inbox",
     "plan.mark folder": "after a power cut the list is watched for the whole window anyway",
-    "session.save file": "an upload begins anew under the next name: bytes, no money",
-    "session.save folder": "an upload begins anew under the next name: bytes, no money",
+    "session._write file": "an upload begins anew under the next name: bytes, no money",
+    "session._write folder": "an upload begins anew under the next name: bytes, no money",
 }
 
 
@@ -181,8 +183,9 @@ def noticed(syncs: Sequence[tuple[str, Sync]]) -> str | None:
                 return found
     for name, sync in tried:
         end = min(sync.moments + TORN_NEAR, len(survey(name)[1]))
-        for moment, torn in product(range(sync.moments + 1, end + 1, 2), range(TORN_EACH)):
-            if found := missed(name, sync, moment, torn=torn):
+        near = range(sync.moments + 1, end + 1, 2)
+        for moment, lost, torn in product(near, (False, True), range(TORN_EACH)):
+            if found := missed(name, sync, moment, lost=lost, torn=torn):
                 return f"by chance: {found}"
     return None
 
@@ -224,13 +227,15 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--part", type=int, default=0)
     asked.add_argument("--of", type=int, default=1)
+    asked.add_argument("--all", action="store_true", help="try also what is listed as unnoticed")
     options = asked.parse_args()
     mine = sorted(places().items())[options.part :: options.of]
     seen = 0
     for place, syncs in mine:
-        found = noticed(syncs)
+        listed = UNNOTICED.get(place) if not options.all else None
+        found = noticed(syncs) if listed is None else None
         seen += found is not None
-        sys.stdout.write(f"| {place} | {(found or 'not noticed')[:90]} |\n")
+        sys.stdout.write(f"| {place} | {(found or f'not noticed: {listed}')[:90]} |\n")
         sys.stdout.flush()
     sys.stdout.write(f"{seen} of {len(mine)} places noticed\n")
     return int(seen < SCORE_MIN * len(mine))
