@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.ports import Claim, Clock, Drop
-from orchestrator.spool import atomic, source, together
+from orchestrator.spool import atomic, flush, source, together
 from orchestrator.spool.claim import (
     REMOVING,
     Wanted,
@@ -78,6 +78,7 @@ class FolderInbox:
         self._device = work.stat().st_dev
         self._seen: dict[bytes, _Seen] = {}  # the oldest first
         self._alone: set[bytes] = set()  # those that cannot be claimed together with others
+        self._settled = False  # whether the names that earlier lives gave are durable
         self._next_look = 0.0
         self._claims: dict[str, tuple[tuple[int, int], Claim]] = {}
 
@@ -195,6 +196,9 @@ class FolderInbox:
     # ---- claiming -------------------------------------------------------------------------------
 
     async def _finish(self, name: str) -> Claim | None:
+        if not self._settled:  # what an earlier life moved may have its old name only on the disk
+            await call(self._workers, flush.everything, self._work)
+            self._settled = True
         for attempt in range(WRITER_TRIES):
             patient = attempt < WRITER_TRIES - 1
             meta = await call(self._workers, secure, self._inbox, self._work, name, patient=patient)

@@ -78,3 +78,9 @@ def test_a_world_is_the_same_each_time() -> None:
         return ran.stdout
 
     assert trace("1") == trace("2")
+
+
+@pytest.mark.parametrize("seed", [300419, 301123, 311420, 312350])
+def test_what_once_failed_holds(seed: int) -> None:
+    """Worlds that found something live to their end now."""
+    assert live_through(foul(seed), seed).findings == []
