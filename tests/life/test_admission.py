@@ -96,7 +96,8 @@ def test_no_minute_sees_more_creates_than_allowed():
         await town.until_delivered()
         town.judge()
 
-    live(scenario, config="[limits]\nrequests_per_minute = 6\n")
+    looked_after = "[polling]\ninterval_min_seconds = 10\ninterval_max_seconds = 10\n"
+    live(scenario, config=f"[limits]\nrequests_per_minute = 6\n{looked_after}")
 
 
 def test_tokens_count_until_a_cancelled_job_has_ended():
