@@ -170,7 +170,9 @@ def test_the_demo_can_be_interrupted_at_any_time(home, moment, number):
         demo.send_signal(number)
         code = demo.wait(30)
 
-        assert code == 130
+        # Python ends itself by SIGINT where the interrupt fell into the making of a class: a shell
+        # says 130 to both.
+        assert code in {130, -signal.SIGINT}
         assert f"rm -r {folder}" in demo.stderr.read()
     until(lambda: not children_of(folder))
 
