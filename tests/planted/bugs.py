@@ -105,7 +105,7 @@ def _write_half(file: int, data: Any, path: Path) -> None:
     _write_all(file, bytes(data)[: len(data) // 2], path)
 
 
-def _append(path: Path, data: bytes, mode: int = 0o640) -> None:
+def _append(path: Path, data: bytes, mode: int = 0o640, **_: Any) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
     _write_all(file, data, path)
     atomic.fsync(file, path)
