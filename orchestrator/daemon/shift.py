@@ -32,7 +32,7 @@ from orchestrator.domain.evidence import Start
 from orchestrator.domain.ids import ProjectName
 from orchestrator.gemini.client import Gemini
 from orchestrator.log import tell
-from orchestrator.service import systemd
+from orchestrator.service import heap, systemd
 from orchestrator.spool.pool import Workers
 from orchestrator.spool.thrift import Thrifty
 from orchestrator.spool.work import WorkFolder
@@ -114,7 +114,9 @@ async def work(settings: Settings, life: Life, policies: Policies, start: Start)
         async with life.orders.given_to(at_once):
             log.info("daemon.ready", inbox=str(paths.inbox), socket=str(paths.socket))
             with closing(weather):
-                await _drive(facts, life, (facts.look, weather.look, workers.rest))
+                leftovers = _Leftovers(workers)
+                looks = (facts.look, weather.look, workers.rest, leftovers.look)
+                await _drive(facts, life, looks)
 
 
 @asynccontextmanager
@@ -174,6 +176,22 @@ async def _pulse(board: Board, service: systemd.Notifier, looks: Looks) -> None:
         service.watchdog()
         service.status(translation.status_line(board))
         await asyncio.sleep(wait)
+
+
+@dataclass(slots=True)
+class _Leftovers:
+    """Gives memory back that work has left free, once the threads have had nothing new to do."""
+
+    workers: Thrifty
+    seen: int = 0
+    is_tidy: bool = True
+
+    def look(self) -> None:
+        """Look whether work has ended since the last look."""
+        calls = self.workers.calls
+        if calls == self.seen and not self.is_tidy:
+            heap.give_back()
+        self.is_tidy, self.seen = calls == self.seen, calls
 
 
 def _kept_in(paths: Paths) -> tuple[Path, ...]:

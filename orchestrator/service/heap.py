@@ -5,6 +5,7 @@ a large buffer that was freed is kept as well, for the next one as large. Both a
 threads allocate at once. Ours take turns in the interpreter.
 """
 
+import contextlib
 import ctypes
 
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of <malloc.h>
@@ -22,3 +23,12 @@ def keep_small() -> None:
         return
     mallopt(_ARENA_MAX, 1)
     mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def give_back() -> None:
+    """Let the kernel have what is free in the middle of the heap: after work, not during it.
+
+    Takes some milliseconds. Elsewhere than on glibc nothing is done.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -63,6 +63,11 @@ class Thrifty(Executor):
         future.add_done_callback(self._ended)
         return future
 
+    @property
+    def calls(self) -> int:
+        """How many calls were begun in threads so far."""
+        return self._calls
+
     def rest(self) -> None:
         """End the processes if nothing was asked of them for a while."""
         with self._lock:
