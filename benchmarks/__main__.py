@@ -21,7 +21,7 @@ PLOT = DOCUMENT.with_suffix(".svg")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BENCHMARKS = {
     "intake": (["--megabytes", "256"], ["--megabytes", "16", "--rounds", "1"]),
-    "compose_upload": (["--megabytes", "2000"], ["--megabytes", "32", "--rounds", "1"]),
+    "compose_upload": (["--megabytes", "1000"], ["--megabytes", "32", "--rounds", "1"]),
     "sdk_upload": ([], ["--megabytes", "16", "--rounds", "1"]),
     "collect_deliver": (["--megabytes", "512"], ["--megabytes", "16", "--rounds", "1"]),
     "end_to_end": ([], ["--requests", "2000", "--rounds", "1"]),

@@ -1,6 +1,6 @@
 """How fast an input file is composed while it is uploaded, against curl with the same bytes ready.
 
-    python -m benchmarks.compose_upload [--megabytes 2000] [--lines 250 2000 50000] [--rounds 3]
+    python -m benchmarks.compose_upload [--megabytes 1000] [--lines 250 2000 50000] [--rounds 3]
                                         [--json FILE]
 
 One server process on loopback reads requests and forgets them. aiohttp sends what a batch's body
@@ -181,7 +181,7 @@ def show(rows: Sequence[Row]) -> None:
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--megabytes", type=int, default=2000)
+    parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--lines", type=int, nargs="+", default=[250, 2000, 50_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dir", default=None, help="where to work; a real disk, not a tmpfs")
