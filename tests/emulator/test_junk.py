@@ -95,7 +95,7 @@ def test_junk_is_refused_not_choked_on(tmp_path: Path, kind: str) -> None:
     bodies = junk.map(lambda body: json.dumps(body).encode()) if kind == "json" else st.binary()
     runs: list[int] = []
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(bodies, min_size=1, max_size=3))
     def hold(found: list[bytes]) -> None:
         runs.append(1)
@@ -120,7 +120,7 @@ def test_junk_lines_are_refused_not_choked_on(tmp_path: Path, kind: str) -> None
     bodies: Any = one if kind == "json" else st.binary()
     runs: list[int] = []
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(bodies, min_size=1, max_size=3))
     def hold(found: list[bytes]) -> None:
         runs.append(1)

@@ -43,7 +43,7 @@ def _peak_megabytes(pid: int) -> int:
 @pytest.mark.parametrize(
     ("count", "megabytes"),
     [
-        pytest.param(20_000, 120, marks=pytest.mark.slow),
+        pytest.param(40_000, 120, marks=pytest.mark.slow),
         pytest.param(2_000_000, 200, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
         pytest.param(8_000_000, 300, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],

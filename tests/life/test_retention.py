@@ -91,7 +91,7 @@ def test_deletions_that_are_refused_come_less_and_less_often(where: str):
         await town.until_delivered()
         await look(town, 4 * 900)
         waits = [b - a for a, b in pairwise(deletes(town, where))]
-        assert len(waits) < 30
+        assert len(waits) < 25
         assert max(waits) > 300
         assert len({round(wait) for wait in waits if wait > 60}) > 2
         town.emulator.faults.clear()
