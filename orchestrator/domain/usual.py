@@ -161,7 +161,7 @@ def _match(padded: Bytes, lines: Lines, left: Places, layout: Layout, spans: Spa
 def _is_at(padded: Bytes, places: Places, text: bytes) -> Mask:
     """Tell at which places this text, of eight bytes at least or none, stands."""
     same = np.ones(places.size, np.bool_)
-    words = _words(padded)
+    words = words_at_each_place(padded)
     for step in [*range(0, len(text) - 8, 8), len(text) - 8] if text else []:
         word = np.frombuffer(text, np.uint64, 1, step)[0]
         same &= words[np.minimum(places + step, words.size - 1)] == word
@@ -190,7 +190,7 @@ def _read_keys(padded: Bytes, keys: Places, wanted: Mask) -> tuple[Places, NDArr
     return lengths, hashes
 
 
-def _words(padded: Bytes) -> NDArray[np.uint64]:
+def words_at_each_place(padded: Bytes) -> NDArray[np.uint64]:
     """Return the eight bytes from each place on, as one number."""
     return np.ndarray((padded.size - 7,), np.uint64, padded, strides=(1,))
 
@@ -208,7 +208,7 @@ def bare_requests(padded: Bytes, size: int, lines: Lines, spans: Spans) -> memor
     ok = np.flatnonzero(spans.ok)
     starts, ahead = lines.starts[ok], spans.requests[ok] - lines.starts[ok]
     framed = ahead > 0
-    words = _words(padded)
+    words = words_at_each_place(padded)
     starts_framed, ahead_framed = starts[framed], ahead[framed]
     for step in range(0, int(np.max(ahead, initial=0)), 8):
         words[starts_framed + np.minimum(step, ahead_framed - 8)] = _BLANKS

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from orchestrator.domain.failures import rpc_code
 from orchestrator.domain.found import FOUND, RESPONSE, Found, Reading, is_utf8
 from orchestrator.domain.usage import Response, summed, told_at_the_ends
+from orchestrator.domain.usual import words_at_each_place
 
 Places: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -144,7 +145,8 @@ def _spans(
     starts[0], starts[1:] = 0, ends[:-1] + 1
     if (ends - starts < SHORTEST_BYTES).any():
         return None
-    octets, words = np.frombuffer(data, np.uint8), _words(data)
+    octets = np.frombuffer(data, np.uint8)
+    words = words_at_each_place(octets)
     ahead = words[starts] == _word_of(_KEY_AHEAD)
     behind = ~ahead
     digits = _digits(ordinals)
@@ -187,11 +189,6 @@ def _single(data: bytes, ahead: Mask, failed: Sequence[int]) -> bool:
     return data.count(b"," + _RESPONSE) == late - late_errors and (
         not failed or data.count(b"," + _ERROR) == late_errors
     )
-
-
-def _words(data: bytes) -> npt.NDArray[np.uint64]:
-    """Return the eight bytes from each place on as one number: one look instead of eight."""
-    return np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
 
 
 def _word_of(text: bytes) -> np.uint64:
