@@ -20,6 +20,7 @@ from typing import Any
 
 from orchestrator.emulator.provider import Emulator
 from orchestrator.emulator.settings import EmulatorSettings
+from tests.acceptance.places import Places
 from tests.crash.starting import Start, Started, spawn
 from tests.crash.syscalls import Injection, traced
 from tests.judging.books import read_books
@@ -111,7 +112,7 @@ class Life:
         self.calls = calls
 
 
-class RealWorld:
+class RealWorld(Places):
     """A state directory, an emulator, and as many lives of the daemon as it takes."""
 
     def __init__(
@@ -140,16 +141,6 @@ class RealWorld:
                 port=self.emulator.port,
             )
         )
-
-    @property
-    def inbox(self) -> Path:
-        """Where users drop."""
-        return self.state / "inbox"
-
-    @property
-    def outbox(self) -> Path:
-        """Where readers look."""
-        return self.state / "outbox"
 
     @property
     def is_done(self) -> bool:
