@@ -6,7 +6,6 @@ renamed. The options lie there before the data does, under the same free name.
 Trouble: whatever fails leaves the inbox as it was, and is a `Failure` with the remedy.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.cli import failure
+from orchestrator.service import host
 from orchestrator.service.printable import shown_name
 from orchestrator.spool import atomic
 
@@ -171,6 +171,6 @@ class _explained:  # noqa: N801 - reads as a verb where it is used
         if isinstance(error, PermissionError):
             advice = "ask as the daemon's user, or join the group of the inbox"
             raise failure.Failure(f"{where}; {advice}", failure.NO_PERMISSION) from None
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in host.NO_ROOM:
             raise failure.Failure(f"{where}; make room there", failure.CANNOT_CREATE) from None
         raise failure.Failure(f"{where}; it was not dropped", failure.CANNOT_CREATE) from None

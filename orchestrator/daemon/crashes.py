@@ -14,12 +14,12 @@ import structlog
 from orchestrator.daemon.conditions import SPACE
 from orchestrator.domain.ids import SetId
 from orchestrator.ports import Project
+from orchestrator.service import host
 from orchestrator.store.errors import LedgerError
 
 log = structlog.get_logger()
 CRASHES_MAX = 3
 FAIL_STOP = frozenset({errno.EIO, errno.EROFS})
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Crashes:
         if passing:
             return
         if isinstance(error, OSError):
-            kind = SPACE if number in FULL else stage
+            kind = SPACE if number in host.NO_ROOM else stage
             self.troubled(kind, name, f"{error.strerror}: {error.filename or name}")
             return
         self.troubled(stage, name, f"{stage} failed: {said}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "afs"})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})  # the errors of a full disk, and of a full quota
 
 
 @dataclass(frozen=True, slots=True)
