@@ -83,7 +83,7 @@ untried: $(VENV)/.dev
 	@$(BIN)/python -m tests.deploy.untried
 
 .PHONY: booted
-booted: $(VENV)/.dev  ## The units under a booted systemd, the image by buildah (root, a few minutes)
+booted: $(VENV)/.dev  ## The guide's commands in a booted machine and a container (root, a few minutes)
 	@$(BIN)/pytest -q -m soak tests/deploy
 
 .PHONY: quick

@@ -1,8 +1,8 @@
 """A machine for the units: a small Debian with a real systemd as its first process, in a namespace.
 
-It has loopback only, our wheel installed as the units expect it, the emulator as a service of its
-own, a user `alice` in the daemon's group and a user `bob` who is not. Needs root, mmdebstrap and
-systemd-nspawn.
+It has loopback only, the unpacked source archive, wheels in place of a registry, and two users,
+`alice` and `bob`. Nothing of ours is installed: that is for the commands of the operator's guide.
+Needs root, mmdebstrap and systemd-nspawn.
 """
 
 import json
@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
+import tarfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,16 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,python3-venv"
-PROGRAM = "/opt/orchestrator/bin/orchestrator"
-LIBRARIES = "/opt/libraries"
+PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,python3-venv,sudo,man-db"
+PROGRAM = "orchestrator"  # by its name, as the guide says
+SOURCES = "/root/orchestrator"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+PIP = "[global]\nno-index = true\nfind-links = /opt/wheels\n"
 KEY = "AIza-planted-key-that-nobody-may-ever-see-01"
+HOST = "orchestrator-test"
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter")
 WAITS_MAX = 300
+PATIENCE_SECONDS = 300
 BOOKS = "http://127.0.0.1:8080/__emulator__/ledger"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 SETTINGS = """\
@@ -42,10 +47,11 @@ interval_max_seconds = 1.0
 [profiles.default]
 model = "gemini-2.5-flash"
 """
-EMULATOR = f"""\
+EMULATOR = """\
 [Service]
-ExecStart={PROGRAM} emulator --port 8080 --speed 15 --state-dir /var/lib/emulator --quiet
+ExecStart=/opt/orchestrator/bin/orchestrator emulator --speed 15 --state-dir ${STATE_DIRECTORY}
 StateDirectory=emulator
+StandardOutput=null
 """
 
 
@@ -71,7 +77,8 @@ class Machine:
         self, *command: str, user: str | None = None, given: str = ""
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, however that is."""
-        enter = ["nsenter", "-t", str(self.leader), "-a", "env", "-i", "PATH=/usr/bin:/usr/sbin"]
+        home = f"HOME=/home/{user}" if user else "HOME=/root"
+        enter = ["nsenter", "-t", str(self.leader), "-a", "env", "-i", f"PATH={PATH}", home]
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
         return subprocess.run(
             [*enter, *become, *command],
@@ -79,8 +86,12 @@ class Machine:
             capture_output=True,
             text=True,
             input=given,
-            timeout=100,
+            timeout=PATIENCE_SECONDS,
         )
+
+    def type(self, commands: str, given: str = "") -> str:
+        """Run what a page shows, as root in the folder of the sources; raises Failed."""
+        return self.run("bash", "-euc", f"cd {SOURCES}\n{commands}", given=given)
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file of the machine."""
@@ -135,30 +146,37 @@ def debian(root: Path) -> None:
         return
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE]
     subprocess.run([*command, str(root)], check=True)
-    subprocess.run(["chroot", str(root), "python3", "-m", "venv", "/opt/orchestrator"], check=True)
 
 
-def install(root: Path, wheel: Path) -> None:
-    """Install a wheel and the units of this repository as they tell the operator to."""
-    (root / "opt" / "wheels").mkdir(exist_ok=True)
-    shutil.copy(wheel, root / "opt" / "wheels")
-    pip = ["chroot", str(root), "/opt/orchestrator/bin/pip", "--quiet", "install", "--no-index"]
-    pip += ["--no-deps", "--force-reinstall", f"/opt/wheels/{wheel.name}"]
-    subprocess.run(pip, check=True)
-    beside = root / "opt/orchestrator/lib/python3.11/site-packages/libraries.pth"
-    beside.write_text(f"{LIBRARIES}\n")
-    deploy = REPOSITORY / "deploy"
-    for source, target in (
-        ("orchestrator.service", "etc/systemd/system/orchestrator.service"),
-        ("orchestrator@.service", "etc/systemd/system/orchestrator@.service"),
-        ("orchestrator.sysusers", "etc/sysusers.d/orchestrator.conf"),
-        ("orchestrator.tmpfiles", "etc/tmpfiles.d/orchestrator.conf"),
-    ):
-        place = root / target
-        place.parent.mkdir(exist_ok=True)
-        shutil.copy(deploy / source, place)
+def sources(place: Path) -> None:
+    """Build the source archive of this repository and unpack it to a place that is not there."""
+    made = place.parent / f"{place.name}-archive"
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(made)]
+    subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
+    with tarfile.open(next(made.glob("*.tar.gz"))) as archive:
+        (top,) = {name.partition("/")[0] for name in archive.getnames()}
+        archive.extractall(made, filter="data")
+    (made / top).rename(place)
+    shutil.rmtree(made)
+
+
+def wheels(folder: Path) -> None:
+    """Fetch what the lock names, by hash, and what our own package is built with."""
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    lock = ["--no-deps", "--require-hashes", "-r", str(REPOSITORY / "requirements.lock")]
+    for wanted in (lock, settings["build-system"]["requires"]):
+        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
+        subprocess.run([*fetch, "-d", str(folder), *wanted], check=True, capture_output=True)
+
+
+def furnish(root: Path) -> None:
+    """Put into the machine what the operator brings along, and what stands for the network."""
+    sources(root / SOURCES.lstrip("/"))
+    wheels(root / "opt/wheels")
+    (root / "etc/pip.conf").write_text(PIP)
+    (root / "etc/hostname").write_text(f"{HOST}\n")
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost {HOST}\n")
     (root / "etc/systemd/system/emulator.service").write_text(EMULATOR)
-    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
 @contextmanager
@@ -166,7 +184,6 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
     """Boot the machine and shut it down at the end."""
     command = ["systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit"]
     command += ["--private-network", "--console=read-only", "--resolv-conf=off"]
-    command += [f"--bind-ro={sysconfig.get_path('purelib')}:{LIBRARIES}"]
     command += ["-b", "systemd.show_status=0"]
     environ = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
     with log.open("wb") as out:
@@ -175,13 +192,8 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
         )
     try:
         machine = _wait_for(nspawn, root, log)
-        machine.run("systemd-sysusers")
-        machine.run("useradd", "-m", "-G", "orchestrator", "alice")
-        machine.run("useradd", "-m", "bob")
-        machine.run("systemd-tmpfiles", "--create", "orchestrator.conf")
-        machine.write("/etc/orchestrator/gemini_api_key", KEY + "\n", 0o600)
-        machine.write("/etc/orchestrator/config.toml", SETTINGS)
-        machine.run("systemctl", "start", "emulator")
+        for user in ("alice", "bob"):
+            machine.run("useradd", "-m", user)
         yield machine
         machine.attempt("systemctl", "poweroff")
         nspawn.wait(30)

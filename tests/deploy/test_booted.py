@@ -1,21 +1,28 @@
 """The unit under a real systemd: a whole job inside its sandbox, from start to upgrade.
 
-One machine is booted for all tests; each leaves the daemon as it found it: running.
+One machine is booted for all tests, and set up by the commands of the operator's guide as the guide
+shows them. Each test leaves the daemon as it found it: running.
 """
 
 import json
+import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from tests.deploy import machine as machines
-from tests.deploy.machine import KEY, PROGRAM, REPOSITORY, booted, debian, install
+from tests.deploy.machine import KEY, PROGRAM, SOURCES, booted, debian, furnish
+from tests.docs.pages import commands_of
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 MIGRATIONS = "/opt/orchestrator/lib/python3.11/site-packages/orchestrator/_migrations/versions"
+COMPLETED = """\
+eval "$(orchestrator completion bash)"
+COMP_WORDS=(orchestrator sta) COMP_CWORD=1
+_orchestrator_completion orchestrator sta orchestrator
+echo "${COMPREPLY[@]}"
+"""
 PROBE = """\
 import pathlib, sys
 for place in sys.argv[1:]:
@@ -48,15 +55,24 @@ def machine(tmp_path_factory):
     if why := machines.missing():
         pytest.skip(f"the unit was NOT tried under systemd: {why}")
     scratch = tmp_path_factory.mktemp("machine")
-    dist, root = scratch / "dist", scratch / "root"
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), "."]
-    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    root = scratch / "root"
     debian(root)
-    install(root, next(dist.glob("*.whl")))
+    furnish(root)
     with booted(root, scratch / "log") as there:
-        there.run("systemctl", "start", "orchestrator")
+        settle(there)
         yield there
     shutil.rmtree(root)
+
+
+def settle(machine):
+    """Do what the guide says, in its words; between its blocks is what it leaves to the reader."""
+    (install,) = commands_of("docs/operate.md", "Install")
+    set_up, start, _ = commands_of("docs/operate.md", "systemd")
+    machine.type(install)
+    machine.type(set_up, given=KEY + "\n")
+    machine.write("/etc/orchestrator/config.toml", machines.SETTINGS)
+    machine.run("systemctl", "start", "emulator")
+    machine.type(start)
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +121,19 @@ def restarts(machine):
     return int(machine.show("NRestarts"))
 
 
+def test_what_the_guide_installed_is_found_by_its_name(machine):
+    """Root by sudo, a user, `man` and the shell's completion find the program as the guide says."""
+    version = machine.type("sudo orchestrator --version")
+    page = machine.run("man", "orchestrator", user="alice")
+    completed = machine.run("bash", "-euc", COMPLETED, user="alice")
+
+    assert re.fullmatch(r"orchestrator \d\S+\n", version)
+    assert version == machine.run(PROGRAM, "--version", user="alice")
+    assert "orchestrator doctor" in page
+    assert "status" in completed
+    assert machine.run("systemctl", "is-enabled", "orchestrator") == "enabled\n"
+
+
 def test_start_returns_when_the_daemon_serves(machine):
     """`systemctl start` ends when the status can be asked for, and the unit says what goes on."""
     assert machine.show("ActiveState") == "active"
@@ -125,15 +154,15 @@ def test_a_member_of_the_group_gets_answers_and_gives_no_orders(machine):
 
 def test_the_doctor_finds_the_daemon_of_the_unit(machine):
     """From root's shell, and from the settings alone, everything of the unit is found and well."""
-    asked = machine.run(
-        "env", "CREDENTIALS_DIRECTORY=/etc/orchestrator", PROGRAM, "doctor", "--json"
-    )
+    *_, doctor = commands_of("docs/operate.md", "systemd")
 
-    found = {(each["check"], each["verdict"]): each["said"] for each in json.loads(asked)}
-    assert not [said for (_, verdict), said in found.items() if verdict in {"fail", "skip"}]
-    assert "/run/orchestrator/orchestrator.sock" in found["socket", "ok"]
-    assert "/etc/systemd/system/orchestrator.service" in found["unit", "ok"]
-    assert "credential" in found["key", "ok"]
+    said = machine.type(doctor)
+
+    found = {line.split()[0]: line for line in said.splitlines()}
+    assert not found.keys() & {"fail", "skip"}
+    assert re.search(r"^ok +socket: .*/run/orchestrator/orchestrator\.sock", said, re.MULTILINE)
+    assert re.search(r"^ok +unit: .*/etc/systemd/system/orchestrator\.service", said, re.MULTILINE)
+    assert re.search(r"^ok +key: .*credential", said, re.MULTILINE)
 
 
 def test_the_filter_of_system_calls_is_never_met(machine):
@@ -249,33 +278,37 @@ def test_it_can_change_nothing_outside_its_folders(machine):
 
 def test_another_instance_runs_beside_it(machine):
     """An instance of the template has its own ledger, inbox and socket."""
+    set_up, start = commands_of("docs/operate.md", "Several on one machine")
+    machine.type(set_up, given=KEY + "\n")
     machine.write("/etc/orchestrator/two.toml", machines.SETTINGS)
-    machine.write("/etc/orchestrator/two.key", KEY, 0o600)
 
-    machine.run("systemctl", "start", "orchestrator@two")
+    machine.type(start)
 
     said = machine.run(PROGRAM, "status", "--json", "--config", "/etc/orchestrator/two.toml")
-    machine.run("systemctl", "stop", "orchestrator@two")
+    machine.run("systemctl", "disable", "--now", "orchestrator@two")
     assert json.loads(said)["status"]["service"]["pid"] != machine.status()["service"]["pid"]
     assert machine.show("Result", "orchestrator@two") == "success"
 
 
 def test_an_upgrade_keeps_what_is_under_way_and_a_downgrade_is_refused(machine):
-    """A later version migrates the ledger in the middle of a job; the earlier one refuses it."""
-    name = drop(machine, "upgraded")
-    under_way(machine)
+    """The guide's upgrade, in the middle of a job, migrates; the earlier version then refuses."""
+    (upgrade,) = commands_of("docs/operate.md", "Upgrade")
     versions = machine.run("ls", MIGRATIONS).split()
     head = max(each.partition("_")[0] for each in versions if each[0].isdigit())
-    later = f"{MIGRATIONS}/9999_later.py"
-    machine.write(later, LATER.format(head=head))
+    later = LATER.format(head=head)
+    machine.write(f"{SOURCES}/migrations/versions/9999_later.py", later)
+    machine.write(f"{SOURCES}/orchestrator/__init__.py", '__version__ = "9.9.9"\n')
+    name = drop(machine, "upgraded")
+    under_way(machine)
 
-    machine.run("systemctl", "restart", "orchestrator")
+    machine.type(upgrade)
 
+    assert machine.status()["service"]["version"] == "9.9.9"
     assert_whole(results(machine, name), name)
     assert machine.books()["repeated"] == []
     assert machine.run("ls", "/var/lib/orchestrator/backups")
-    machine.run("rm", later)
+    machine.run("rm", f"{MIGRATIONS}/9999_later.py")
     machine.attempt("systemctl", "restart", "orchestrator")
     refused = machine.show("ActiveState"), machine.show("ExecMainStatus"), restarts(machine)
-    machine.write(later, LATER.format(head=head))
+    machine.write(f"{MIGRATIONS}/9999_later.py", later)
     assert refused == ("failed", "65", 0)

@@ -40,14 +40,12 @@ def image(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("image")
     context, wheels, base = (scratch / name for name in ("context", "wheels", "base"))
     machines.debian(base)
-    shutil.rmtree(base / "opt/orchestrator")  # what a machine for the units has, and no base has
     context.mkdir()
     for name in ("Dockerfile", ".dockerignore", "requirements.lock"):
         shutil.copy(REPOSITORY / name, context)
     do(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", context / "dist",
        REPOSITORY)  # fmt: skip
-    do(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:",
-       "--require-hashes", "-r", context / "requirements.lock", "-d", wheels)  # fmt: skip
+    machines.wheels(wheels)
     (scratch / "pip.conf").write_text(PIP)
 
     def buildah(*command):

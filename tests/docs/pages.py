@@ -8,28 +8,45 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(
-    r"(?:<!-- not run: (?P<why>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
+    r"(?:<!-- run by (?P<by>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+PROMPT = re.compile(r"^\$ (.*)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block; `why` says why it is not run, None where it is."""
+    """A fenced block and its heading; `by` names the test that runs it, if not the page's own."""
 
     kind: str
     text: str
-    why: str | None
+    heading: str
+    by: str | None
+
+    @property
+    def typed(self) -> str:
+        """What somebody types of it: of a console only what stands behind a prompt."""
+        if self.kind == "console":
+            return "\n".join(PROMPT.findall(self.text))
+        return self.text if self.kind == "sh" else ""
 
 
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
+    text = page.read_text("utf-8")
     return [
-        Block(found["kind"], found["text"], found["why"])
-        for found in FENCE.finditer(page.read_text("utf-8"))
+        Block(found["kind"], found["text"], _heading_above(text, found.start()), found["by"])
+        for found in FENCE.finditer(text)
     ]
+
+
+def commands_of(page: str, heading: str) -> list[str]:
+    """Return what somebody types under a heading of a page, of blocks that another test runs."""
+    found = [block for block in blocks(ROOT / page) if block.heading == heading and block.by]
+    assert found, f"{page} shows nothing under {heading!r} that is marked to be run elsewhere"
+    return [block.typed for block in found]
 
 
 def prose(page: Path) -> str:
@@ -52,6 +69,11 @@ def codes() -> Iterator[tuple[Path, str]]:
 def named(page: Path) -> str:
     """Return the name of a page in a message."""
     return str(page.relative_to(ROOT))
+
+
+def _heading_above(text: str, place: int) -> str:
+    *_, last = HEADING.finditer(FENCE.sub("", text[:place]))
+    return last[1]
 
 
 def _anchor(heading: str) -> str:

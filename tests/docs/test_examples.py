@@ -20,8 +20,8 @@ from tests.docs.pages import PAGES, ROOT, blocks, named
 DOCS = ROOT / "docs"
 # Where each kind of block is tried. Text is what programs print; nothing is typed from it.
 TRIED = {
-    "sh": "test_commands.py",
-    "console": "test_commands.py, tests/status/test_deploy.py",
+    "sh": "test_commands.py, or as its mark says",
+    "console": "test_commands.py, or as its mark says",
     "toml": "here, tests/emulator/test_plans.py",
     "json": "here",
     "python": "here",

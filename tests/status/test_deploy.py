@@ -2,10 +2,7 @@
 
 import json
 import re
-import shlex
-import shutil
 import tomllib
-from asyncio import create_subprocess_exec, subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -138,22 +135,3 @@ def test_every_link_within_the_pages_leads_somewhere(page):
         text = (page.parent / target if target else page).read_text()
         headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
         assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_every_curl_command_of_the_documentation_works(world, make):
-    """What the page shows can be typed as it is, with the socket's path and a set's id."""
-    await world.run(make.info(1), make.part(make.info(1)))
-    await world.room.feed.load()
-    world.orders.refused = ""
-    commands = re.findall(r"^\$ (?:sudo )?(curl [^\n|]+)", API.read_text(), re.MULTILINE)
-    assert len(commands) == 2
-
-    async with world.serving():
-        for command in commands:
-            line = command.replace("/run/orchestrator/orchestrator.sock", str(world.path))
-            argv = shlex.split(line.replace("jieapgski2", make.info(1).id))
-            run = await create_subprocess_exec(*argv, stdout=subprocess.PIPE)
-            told, _ = await run.communicate()
-            assert run.returncode == 0
-            assert "service" in json.loads(told) or json.loads(told)["verb"] == "pause"
