@@ -4,7 +4,6 @@
 a `history` of the earlier tries if there were any.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -162,9 +161,3 @@ def malformed(line: bytes, why: str, shown_max: int = 1 << 16) -> bytes:
     text = line[:shown_max].decode("utf-8", "backslashreplace")
     details = msgspec.json.encode([{"answer": text}])
     return failure(INTERNAL, f"the service's answer cannot be used: {why}", details)
-
-
-def errors_of(history: bytes) -> Sequence[Any]:
-    """Return the history of a delivered error as plain values, oldest first."""
-    found = _read(history).history
-    return [] if found is msgspec.UNSET else [msgspec.json.decode(entry) for entry in found]

@@ -79,11 +79,6 @@ class Job(msgspec.Struct, kw_only=True):
         """Whether it still pends or runs."""
         return self.state in ACTIVE_STATES
 
-    @property
-    def has_output(self) -> bool:
-        """Whether it left answers."""
-        return self.state not in ACTIVE_STATES and self.served > 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from blake3 import blake3
 
 from orchestrator.domain.batches import Part
 from orchestrator.domain.compose import compose, frame_of, item_sizes
@@ -272,13 +271,5 @@ class _Requests:
 
     def _verified(self, number: int) -> bytes:
         if number != self._number:
-            begin = number * BLOCK_BYTES
-            size = min(BLOCK_BYTES, self._source.size - begin)
-            block = self._source.read(begin, size)
-            if blake3(block).digest() != self._source.digest(number):
-                raise SourceChanged(
-                    f"{self._source.path} has changed since it was claimed (bytes from {begin}); "
-                    "nothing more is sent from it: drop the file again"
-                )
-            self._number, self._block = number, block
+            self._number, self._block = number, self._source.block(number)
         return self._block

@@ -52,7 +52,6 @@ class Source:
         self._side: int | None = None
         self.size = os.fstat(self._file).st_size
         self._digests = (folder / BLOCKS).read_bytes() if (folder / BLOCKS).exists() else b""
-        self._verified: set[int] = set()
 
     @property
     def blocks(self) -> int:
@@ -88,34 +87,18 @@ class Source:
         start = int(line["base"]) + int(line["key"])
         return self._reader(line)(start, int(line["key_length"]))
 
-    def verify(self, block: int) -> None:
-        """Compare a block with its digest of intake; raises SourceChanged.
-
-        Each block is read once for this in the life of the object; see `verify_again`.
-        """
-        if block not in self._verified:
-            self.verify_again(block)
-            self._verified.add(block)
-
-    def verify_again(self, block: int) -> None:
-        """Compare a block with its digest whether or not that was done before."""
-        start = block * BLOCK_BYTES
-        end = min(start + BLOCK_BYTES, self.size)
-        found = blake3()
-        for at in range(start, end, atomic.WRITE_BYTES_MAX):
-            found.update(self.read(at, min(atomic.WRITE_BYTES_MAX, end - at)))
-        if found.digest() != self.digest(block):
+    def block(self, number: int) -> bytes:
+        """Return a block if its bytes are still those of intake; raises SourceChanged."""
+        begin = number * BLOCK_BYTES
+        block = self.read(begin, min(BLOCK_BYTES, self.size - begin))
+        if blake3(block).digest() != self._digest(number):
             raise SourceChanged(
-                f"{self.path} has changed since it was claimed (bytes from {start}); "
+                f"{self.path} has changed since it was claimed (bytes from {begin}); "
                 "nothing more is sent from it: drop the file again"
             )
+        return block
 
-    def verify_span(self, offset: int, size: int) -> None:
-        """Verify every block that this span touches."""
-        for block in range(offset // BLOCK_BYTES, -(-(offset + size) // BLOCK_BYTES)):
-            self.verify(block)
-
-    def digest(self, block: int) -> bytes:
+    def _digest(self, block: int) -> bytes:
         """Return the digest of a block as it was read at intake."""
         found = self._digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
         if len(found) != DIGEST_BYTES:

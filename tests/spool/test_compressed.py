@@ -48,7 +48,7 @@ async def test_compressed_drops_are_unpacked_once(tmp_path, name, data):
     assert report.content_bytes == len(TEXT)
     assert (folder / "plain").read_bytes() == TEXT
     with Source(folder) as source:
-        source.verify(0)
+        source.block(0)
 
 
 @pytest.mark.parametrize(

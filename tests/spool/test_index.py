@@ -21,7 +21,7 @@ async def test_a_drop_becomes_an_index_of_exact_spans(tmp_path):
         found = [
             (source.key(row, i), json.loads(source.request(row))) for i, row in enumerate(rows)
         ]
-        source.verify(0)
+        source.block(0)
     assert [key for key, _ in found] == [b'"x"', b'"y"', b'"5"']
     assert [request["contents"][0]["parts"][0]["text"] for _, request in found] == [
         "text of x",
