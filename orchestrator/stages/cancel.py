@@ -13,7 +13,7 @@ from orchestrator.domain.batches import Planned, Submitted, Uploaded
 from orchestrator.domain.ids import JobName, SetId
 from orchestrator.domain.policy import RetryPolicy
 from orchestrator.ports import Blocked, Clock, Files, Jobs, Project, Unavailable
-from orchestrator.store import batches as batch_rows, request_sets as set_rows
+from orchestrator.store import batches as batch_rows, questions
 from orchestrator.store.journal import Journal
 
 
@@ -31,8 +31,7 @@ class Cancel:
 
     async def find(self) -> Sequence[SetId]:
         """Return the open sets whose operator asked for an end."""
-        stored = await self.journal.read(set_rows.open_sets)
-        return [one.value.info.id for one in stored if one.flags.cancel_asked]
+        return await self.journal.read(questions.to_be_cancelled)
 
     def name(self, item: SetId) -> str:
         """Return what tells one item from another while it is worked on."""

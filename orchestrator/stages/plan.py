@@ -97,8 +97,7 @@ class Plan:
 
     async def _rate(self, info: SetInfo) -> float:
         """Return how many tokens a byte is: as answers taught it, as counted, or as guessed."""
-        known = await self.journal.read(calibration.estimates)
-        taught = known.rates.get(info.id)
+        taught = await self.journal.read(calibration.rate_of, info.id)
         if taught is None and self.project.limits().count_tokens:
             if info.id not in self.counted:
                 self.counted[info.id] = await self._counted(info)

@@ -1,10 +1,11 @@
 """What answers have taught about tokens, for the sets that are not over."""
 
-from sqlalchemy import func, select
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
 
 from orchestrator.domain.calibration import Estimates, Lesson, guess, rate
 from orchestrator.domain.ids import SetId
-from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.question import Question
 from orchestrator.store.tables import allowances, batches, request_sets as sets
@@ -20,23 +21,31 @@ _set = (
 _same_model = (allowances.c.project == sets.c.project) & (allowances.c.model == sets.c.model)
 # Not by state: what is collected is much more than what is of an open set.
 _collected = (batches.c.set_id == sets.c.id) & batches.c.collected_at.is_not(None)
-_TAUGHT = Question(
+_taught = (
     select(*_set, func.sum(batches.c.prompt), func.sum(_answered_bytes))
     .select_from(sets)
     .outerjoin(allowances, _same_model)
     .outerjoin(batches, _collected)
-    .where(one_of(sets.c.state, "indexed", "running"))
     .group_by(*_set)
 )
+_TAUGHT = Question(_taught.where(sets.c.state == "running"))
+_TAUGHT_ABOUT = Question(_taught.where(sets.c.id == bindparam("set_id")))
 
 
 def estimates(tx: Tx) -> Estimates:
-    """Return what is known of the tokens of all sets that are accepted and not over."""
-    rates: dict[SetId, float] = {}
-    for set_id, tokens, size, of_model, in_bytes, own, own_bytes in _TAUGHT.rows(tx):
-        mine = Lesson(int(own or 0), int(own_bytes or 0))
-        model = Lesson(int(of_model or 0), int(in_bytes or 0))
-        known = rate(guess(tokens, size), mine, model)
-        if known is not None:
-            rates[SetId(set_id)] = known
-    return Estimates(rates)
+    """Return what is known of the tokens of all sets that have batches and are not over."""
+    rates = {SetId(name): _rate(*known) for name, *known in _TAUGHT.rows(tx)}
+    return Estimates({name: known for name, known in rates.items() if known is not None})
+
+
+def rate_of(tx: Tx, set_id: SetId) -> float | None:
+    """Return the tokens by byte of one set, before its first batch, too; None: nobody taught it."""
+    return next((_rate(*known) for _, *known in _TAUGHT_ABOUT.rows(tx, set_id=set_id)), None)
+
+
+def _rate(
+    tokens: int, size: int, of_model: Any, in_bytes: Any, own: Any, own_bytes: Any
+) -> float | None:
+    mine = Lesson(int(own or 0), int(own_bytes or 0))
+    model = Lesson(int(of_model or 0), int(in_bytes or 0))
+    return rate(guess(tokens, size), mine, model)

@@ -41,15 +41,15 @@ _REMAINS_OF_SET = Question(_remains.where(_of_set))
 _FOLDER = Question(select(sets.c.folder).where(sets.c.id == bindparam("set_id")))
 _SETTLED_FOLDERS = Question(select(sets.c.folder).where(sets.c.state != "received"))
 _live = exists().where(batches.c.set_id == sets.c.id, one_of(batches.c.state, *sorted(LIVE_STATES)))
-_accepted = one_of(sets.c.state, "indexed", "running")
+ACCEPTED = one_of(sets.c.state, "indexed", "running")
+MAY_START = ACCEPTED & ~sets.c.paused & ~sets.c.cancel_asked & sets.c.held.is_(None)
 _quiet = (
     select(sets.c.id)
-    .where(_accepted, ~_live)
+    .where(ACCEPTED, ~_live)
     .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
 )
-_may_start = ~sets.c.paused & ~sets.c.cancel_asked & sets.c.held.is_(None)
 _UNPLANNED = Question(
-    _quiet.where(_may_start, sets.c.answered_from.is_(None)).limit(bindparam("most", type_=Integer))
+    _quiet.where(MAY_START, sets.c.answered_from.is_(None)).limit(bindparam("most", type_=Integer))
 )
 _ANSWERED = Question(
     _quiet.where(
@@ -59,20 +59,26 @@ _ANSWERED = Question(
 _LAPSED = Question(
     select(batches.c.set_id, batches.c.token)
     .join(sets, sets.c.id == batches.c.set_id)
-    .where(_accepted, batches.c.state == "lapsed")
+    .where(ACCEPTED, batches.c.state == "lapsed")
 )
 _SEEN_JOBS = Question(
     select(jobs.c.name).where(jobs.c.token.in_(select(batches.c.token).where(_of_set)))
 )
 _HELD_JOBS = Question(select(batches.c.job).where(_of_set, batches.c.job.is_not(None)))
 _CONTROLS = Question(select(jobs.c.name).where((jobs.c.role == "ours") & (jobs.c.state != DELETED)))
+_TO_BE_CANCELLED = Question(
+    select(sets.c.id)
+    .where(one_of(sets.c.state, *sorted(OPEN_STATES)), sets.c.cancel_asked)
+    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id)
+)
+# All that are copied, at once: looked for beside each finished set they would take the product.
 _copies = sets.alias()
-_copied = exists().where(
-    _copies.c.answered_from == sets.c.id, one_of(_copies.c.state, *sorted(OPEN_STATES))
+_copied = select(_copies.c.answered_from).where(
+    one_of(_copies.c.state, *sorted(OPEN_STATES)), _copies.c.answered_from.is_not(None)
 )
 _FINISHED_FOLDERS = Question(
     select(sets.c.id, sets.c.folder, sets.c.finished_at)
-    .where(sets.c.finished_at < bindparam("before"), ~_copied)
+    .where(sets.c.finished_at < bindparam("before"), sets.c.id.not_in(_copied))
     .order_by(sets.c.finished_at)
 )
 
@@ -127,6 +133,11 @@ def answered(tx: Tx) -> list[SetId]:
     The most urgent come first. A set of which nothing was ever planned is none of them.
     """
     return [SetId(name) for name in _ANSWERED.scalars(tx)]
+
+
+def to_be_cancelled(tx: Tx) -> list[SetId]:
+    """Return the open sets whose operator asked for an end, the most urgent first."""
+    return [SetId(name) for name in _TO_BE_CANCELLED.scalars(tx)]
 
 
 def lapsed(tx: Tx) -> list[tuple[SetId, IdempotencyKey]]:

@@ -7,14 +7,13 @@ from sqlalchemy import bindparam, case, func, select
 from orchestrator.domain.admission import Candidate, Load
 from orchestrator.domain.batches import Planned, Uploaded
 from orchestrator.domain.ids import IdempotencyKey, JobName, SetId
-from orchestrator.domain.request_sets import Indexed, Running, SetInfo, may_start_work
 from orchestrator.store.calibration import estimates
 from orchestrator.store.codecs import batch_value
 from orchestrator.store.columns import one_of
 from orchestrator.store.database import Tx
 from orchestrator.store.question import Question
-from orchestrator.store.request_sets import open_sets
-from orchestrator.store.tables import batches
+from orchestrator.store.questions import MAY_START
+from orchestrator.store.tables import batches, request_sets as sets
 
 CANDIDATES_OF_A_SET_MAX = 200
 UPLOADS_OF_A_SET_MAX = 4  # for so many of a set's files a place is kept while they are uploaded
@@ -35,12 +34,14 @@ _ranked = (
 )
 _to_be_uploaded = (_ranked.c.state == "planned") & (_ranked.c.mode == "file")
 _WAITING = Question(
-    select(_ranked)
+    select(_ranked, sets.c.priority, sets.c.received_at)
+    .join(sets, sets.c.id == _ranked.c.set_id)
     .where(
+        MAY_START,
         _ranked.c.place
-        <= case((_to_be_uploaded, UPLOADS_OF_A_SET_MAX), else_=CANDIDATES_OF_A_SET_MAX)
+        <= case((_to_be_uploaded, UPLOADS_OF_A_SET_MAX), else_=CANDIDATES_OF_A_SET_MAX),
     )
-    .order_by(_ranked.c.serial)
+    .order_by(sets.c.priority.desc(), sets.c.received_at, sets.c.id, _ranked.c.serial)
 )
 _DUE_TIMES = Question(
     select(batches.c.not_before)
@@ -77,26 +78,12 @@ def waiting(tx: Tx, now: datetime) -> list[Candidate]:
     nobody of less urgency. Of each set and kind the first ones: more could not start before the
     next look anyway.
     """
-    infos = {info.id: info for info in _going_on(tx)}
-    if not infos:
-        return []
-    found: dict[SetId, list[Candidate]] = {name: [] for name in infos}
+    found: list[Candidate] = []
     for row in _WAITING.mappings(tx, now=now):
-        if row["set_id"] in found:
-            batch, info = batch_value(row), infos[row["set_id"]]
-            assert isinstance(batch, Planned | Uploaded), "only what is unsent waits"
-            found[info.id].append(Candidate(batch, info.priority, info.received_at))
-    return [one for of_set in found.values() for one in of_set]
-
-
-def _going_on(tx: Tx) -> list[SetInfo]:
-    """Return the sets of which work may be started, the most urgent first."""
-    return [
-        stored.value.info
-        for stored in open_sets(tx)
-        if isinstance(stored.value, Indexed | Running)
-        and may_start_work(stored.value, stored.flags)
-    ]
+        batch = batch_value(row)
+        assert isinstance(batch, Planned | Uploaded), "only what is unsent waits"
+        found.append(Candidate(batch, row["priority"], row["received_at"]))
+    return found
 
 
 def load(tx: Tx) -> Load:
