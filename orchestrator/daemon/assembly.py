@@ -25,7 +25,7 @@ from orchestrator.stages.collect import Collect
 from orchestrator.stages.control import Control
 from orchestrator.stages.deliver import Deliver
 from orchestrator.stages.intake import Intake
-from orchestrator.stages.loop import REST_SECONDS, Loop, Stage
+from orchestrator.stages.loop import LOOKS_SHARE, REST_SECONDS, Loop, Stage
 from orchestrator.stages.notify import Notify
 from orchestrator.stages.plan import Plan
 from orchestrator.stages.recognise import Recognise
@@ -107,6 +107,7 @@ class Assembly:
                 at_most,
                 crashes.crashed,
                 crashes.recovered,
+                1.0 if title == "intake" else LOOKS_SHARE,  # to find what is there is its work
             )
 
     @property

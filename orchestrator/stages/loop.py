@@ -2,7 +2,8 @@
 
 The database is the queue: a bell carries nothing, and losing one costs time only. Items of a stage
 run side by side up to a bound, never the same one twice at once, and one that has just been
-worked on rests for a moment, so that nothing spins.
+worked on rests for a moment, so that nothing spins. Nor does looking: rung for at every change, a
+look at very much would leave no time for the work, so the longer it took the later is the next.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ T = TypeVar("T")
 REST_SECONDS = 0.5
 REST_SECONDS_MAX = 600.0
 WEATHER_SECONDS_MAX = 10.0  # what the system refuses is soon over, and cheap to try
+LOOKS_SHARE = 0.1  # of the time, at most
+LOOKS_REST_MAX = 5.0  # seconds: what took so long once may have been anything
 DOUBLINGS_MAX = 8  # beyond it the longest rest is reached, and a power would overflow
 
 
@@ -57,7 +60,8 @@ Crashed = Callable[[str, str, object, Exception, int], Awaitable[None]]
 class Loop(Generic[T]):
     """Drives one stage.
 
-    `idle` tells for how many seconds it may sleep. `crashed` is told of an unexpected exception
+    `idle` tells for how many seconds it may sleep, `looks` which share of the time may go into
+    looking for work. `crashed` is told of an unexpected exception
     (stage, item's name, item, error, how often in a row) and may raise to end the daemon.
     `draining` stops new items when it is set.
     """
@@ -70,6 +74,7 @@ class Loop(Generic[T]):
     at_most: int
     crashed: Crashed
     recovered: Recovered = lambda _stage, _name: None
+    looks: float = LOOKS_SHARE
     found: int = 0
     running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     rested_at: dict[str, float] = field(default_factory=dict)
@@ -80,9 +85,14 @@ class Loop(Generic[T]):
         """Drive the stage until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
+                began = self.clock.elapsed()
                 resting = await self._start(group)
+                ended = self.clock.elapsed()
                 idle = REST_SECONDS_MAX if self._is_full else self.idle()
                 await self.bell.wait(self.clock, max(min(idle, resting), 0.0))
+                rest = min((ended - began) * (1 / self.looks - 1), LOOKS_REST_MAX)
+                if (left := ended + rest - self.clock.elapsed()) > 0:
+                    await self.clock.sleep(timedelta(seconds=left))
 
     async def drain(self, most: timedelta) -> None:
         """Start nothing new and wait, at most so long, for what is under way."""
