@@ -1,10 +1,22 @@
-"""`orchestrator completion`: the script that lets a shell complete our commands."""
+"""`orchestrator completion`: the script that lets a shell complete our commands.
+
+The scripts are click's. A zsh without settings has no completion at all before `compinit`, and fish
+would be shown descriptions up to their first comma.
+"""
 
 import click
 
 from orchestrator.cli import screen
 from orchestrator.cli.failure import OK
 from orchestrator.cli.options import examples, json_option
+
+MENDED = {
+    "zsh": (
+        "    compdef ",
+        "    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }\n    compdef ",
+    ),
+    "fish": ('string split ","', 'string split --max 1 ","'),
+}
 
 
 @click.command(
@@ -25,6 +37,8 @@ def completion(shell: str, *, as_json: bool) -> int:
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(program, {}, "orchestrator", "_ORCHESTRATOR_COMPLETE").source()
+    if shell in MENDED:
+        script = script.replace(*MENDED[shell])
     if as_json:
         screen.say_json(script)
     else:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,15 +45,18 @@ def complete_set(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
     """
     from click.shell_completion import CompletionItem
 
-    newest: dict[str, str] = {}
+    newest: dict[str, dict[str, Any]] = {}
     try:
         for view in client(ctx.params.get("config")).sets():
             if view["name"].startswith(incomplete) and view["name"].isprintable():
-                newest.setdefault(view["name"], view["id"])
+                newest.setdefault(view["name"], view)
     except (ConfigError, Unreachable, Answered):
         return []
-    offered = {id_ if QUOTED & {*name} else name: name for name, id_ in newest.items()}
-    return [CompletionItem(word, help=offered[word]) for word in sorted(offered)]
+    offered = [
+        (view["id"], f"{name}, {view['display']}") if QUOTED & {*name} else (name, view["display"])
+        for name, view in newest.items()
+    ]
+    return [CompletionItem(word, help=told) for word, told in sorted(offered)]
 
 
 def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list["CompletionItem"]:

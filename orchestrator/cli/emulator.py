@@ -33,6 +33,7 @@ class Options:
 
 
 @click.command(
+    short_help="The Gemini Batch and Files API on this machine: no model, no bill.",
     epilog=examples(
         "orchestrator emulator                            serve on http://127.0.0.1:8080",
         "orchestrator emulator --speed 60                 jobs take seconds, not minutes",
@@ -46,7 +47,7 @@ class Options:
         "  JavaScript  new GoogleGenAI({apiKey: 'k', httpOptions: {baseUrl: 'http://127.0.0.1:8080'}})",
         "  curl        curl -H 'x-goog-api-key: k' http://127.0.0.1:8080/v1beta/batches",
         "  books       curl http://127.0.0.1:8080/__emulator__/ledger",
-    )
+    ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
