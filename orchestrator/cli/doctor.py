@@ -31,7 +31,8 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 @config_option()
 @json_option()
 def doctor(config: Path | None, *, offline: bool, as_json: bool) -> int:
-    """Look at settings, folders, space, limits, socket, ledger, unit, clock, key and models.
+    """Look at settings, folders and whose they are, space, limits, socket, ledger, unit, clock, key
+    and models.
 
     Whatever is not well is told with its remedy. Run it as the daemon's user, to see what the
     daemon would see. Only reads, and creates nothing at the service.
@@ -120,6 +121,7 @@ def _machine(settings: "Settings") -> Iterator[Finding]:
 
     paths = settings.paths
     yield from folders.folders(paths)
+    yield from folders.machine(paths)
     yield from folders.space(settings)
     yield from machine.limits()
     yield from machine.status_socket(settings)

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from orchestrator.cli.findings import Finding, Findings, fail, ok, warn
+from orchestrator.cli.findings import Finding, Findings, fail, ok, parted, warn
 from orchestrator.cli.formats import size
 from orchestrator.config.settings import Paths, Settings
 from orchestrator.service import host
@@ -35,6 +35,25 @@ def folders(paths: Paths) -> Findings:
     yield from _kinds(near)
     yield from _shared({name: path for name, path in places.items() if is_folder(path)})
     yield from _strangers(paths.work)
+
+
+def machine(paths: Paths) -> Findings:
+    """Look whose the state directory is, as a start does, and leave it so: a copy is refused."""
+    from orchestrator.daemon.identity import MACHINE_FILE, Cloned, check_machine
+
+    file = paths.state_dir / MACHINE_FILE
+    try:
+        if not file.is_file():
+            yield ok("machine", f"{paths.state_dir} becomes this machine's at the first start")
+            return
+        check_machine(paths.state_dir, host.machine_id())
+    except Cloned as error:
+        yield fail("machine", *parted(str(error)))
+    except OSError as error:
+        said = f"{file} cannot be read: {error.strerror}"
+        yield fail("machine", said, "ask as the daemon's user (sudo -u)")
+    else:
+        yield ok("machine", f"{paths.state_dir} is this machine's")
 
 
 def is_folder(path: Path) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.daemon.identity import check_machine
+from orchestrator.service.host import machine_id
 from tests.cli.findings import one
 
 NOBODY = 65534
@@ -64,6 +66,26 @@ def test_the_socket_in_a_state_directory_that_will_be_made_is_no_trouble(found, 
     shutil.rmtree(home / "s")
 
     assert "is free" in one(found("--offline"), "socket", "ok")["said"]
+
+
+def test_a_state_directory_of_another_machine_is_found(found, home):
+    """The daemon refuses to start in a copy, since both would pay; so says the doctor."""
+    (home / "s" / "machine").write_text("another-machine\n")
+
+    finding = one(found("--offline"), "machine", "fail")
+
+    assert finding["said"] == f"{home / 's'}: belongs to another machine"
+    assert f"remove {home / 's' / 'machine'}" in finding["remedy"]
+
+
+def test_a_state_directory_of_this_machine_is_well_and_one_of_none_stays_so(found, home):
+    """Whose the folder is, the doctor only reads: the first start says it."""
+    file = home / "s" / "machine"
+
+    assert "at the first start" in one(found("--offline"), "machine", "ok")["said"]
+    assert not file.exists()
+    check_machine(file.parent, machine_id())
+    assert "this machine" in one(found("--offline"), "machine", "ok")["said"]
 
 
 def test_an_unknown_group_of_the_socket_is_found(found, place):
