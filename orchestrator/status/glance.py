@@ -5,7 +5,7 @@ from datetime import datetime
 from orchestrator.domain.batches import Usage
 from orchestrator.status.board import Board, Project
 from orchestrator.status.figures import dollars, seconds_between
-from orchestrator.status.views import (
+from orchestrator.status.status_views import (
     ProjectView,
     Queues,
     ReadingView,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.status.control import BODIES, MEANING, Done, Verb
+from orchestrator.status.status_views import StatusView
 from orchestrator.status.views import (
     BatchPage,
     Display,
@@ -15,7 +16,6 @@ from orchestrator.status.views import (
     SetPage,
     SetState,
     SetView,
-    StatusView,
     View,
 )
 

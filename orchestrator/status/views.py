@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-ServiceState = Literal["starting", "running", "degraded", "blocked", "stopping"]
 SetState = Literal["received", "indexed", "running", "delivered", "rejected", "cancelled"]
 Display = Literal[
     "reading",
@@ -49,32 +48,6 @@ class Condition(View):
     passing: bool
 
 
-class Service(View):
-    """The process itself. `blocked`: nothing can be submitted; `degraded`: see the conditions."""
-
-    name: Literal["orchestrator"]
-    version: str
-    pid: int
-    state: ServiceState
-    started_at: AwareDatetime
-    uptime_seconds: Count
-    event_loop_lag_seconds: float
-
-
-class Queues(View):
-    """What waits for each stage. `intake` counts drops, `index`, `plan` and `deliver` sets."""
-
-    intake: Count
-    index: Count
-    plan: Count
-    upload: Count
-    submit: Count
-    in_doubt: Count
-    watch: Count
-    collect: Count
-    deliver: Count
-
-
 class UsageView(View):
     """Tokens as the service counted them, over everything that was answered."""
 
@@ -111,56 +84,6 @@ class BatchCounts(View):
     in_doubt: Count = 0
 
 
-class ProjectView(View):
-    """One account: whether it accepts work, what is in use of its limits, what work waits for."""
-
-    name: str
-    blocked: bool
-    reason: str | None
-    remedy: str | None
-    since: AwareDatetime | None
-    active_jobs: Count
-    active_jobs_max: Count
-    enqueued_tokens: dict[str, Count]
-    waits_for: str | None = None
-
-
-class ScanView(View):
-    """The newest complete look at the provider's job list; null until there was one."""
-
-    at: AwareDatetime
-    jobs: Count
-    strays: Count
-
-
-class ReadingView(View):
-    """A drop that is being read."""
-
-    name: str
-    bytes_done: Count
-    bytes_total: Count
-
-
-class TotalsView(View):
-    """Sums over the sets that are still open, and the money that was spent.
-
-    What models without a price used is in no sum: `unpriced` names them. `spent` is null when
-    nothing that was used has a price.
-    """
-
-    sets: SetCounts
-    batches: BatchCounts
-    requests: Count
-    answered: Count
-    failed: Count
-    open: Count
-    oldest_job_age_seconds: Count | None
-    spent_today: Money | None
-    spent: Money | None
-    unpriced: list[str]
-    incidents: Count
-
-
 class IncidentView(View):
     """Something that may have cost money; `cost` estimates how much."""
 
@@ -170,19 +93,6 @@ class IncidentView(View):
     detail: str
     requests: Count
     cost: Money
-
-
-class StatusView(View):
-    """The whole daemon at a glance; of the incidents the newest, newest first."""
-
-    service: Service
-    conditions: list[Condition]
-    queues: Queues
-    totals: TotalsView
-    projects: list[ProjectView]
-    reading: list[ReadingView]
-    last_scan: ScanView | None
-    incidents: list[IncidentView]
 
 
 class SetView(View):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.cli.program import main
-from orchestrator.status import views
+from orchestrator.status import status_views, views
 
 GOLDEN = Path(__file__).parent / "golden"
 RECEIVED = "2026-01-02T03:04:05Z"
@@ -118,7 +118,7 @@ def a_batch(serial, **changes):
 
 def a_status(**changes):
     """Return the daemon at a glance as the wire shows it."""
-    zero = dict.fromkeys(views.Queues.model_fields, 0)
+    zero = dict.fromkeys(status_views.Queues.model_fields, 0)
     service = {
         "name": "orchestrator", "version": "0.1.0", "pid": 4242, "state": "running",
         "started_at": RECEIVED, "uptime_seconds": 7384, "event_loop_lag_seconds": 0.001,
@@ -132,7 +132,7 @@ def a_status(**changes):
         "service": service, "conditions": [], "queues": zero, "totals": totals, "projects": [],
         "reading": [], "last_scan": None, "incidents": [],
     } | changes  # fmt: skip
-    return json.loads(views.StatusView.model_validate(plain).model_dump_json())
+    return json.loads(status_views.StatusView.model_validate(plain).model_dump_json())
 
 
 class Daemon(socketserver.ThreadingUnixStreamServer):

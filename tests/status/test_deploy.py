@@ -81,7 +81,8 @@ async def test_every_metric_is_documented_and_shown(known):
 def test_every_label_value_that_is_asked_for_is_one_of_ours():
     """States, queues, reasons and doubts are spelt in expressions as the code spells them."""
     from orchestrator.domain.batches import LapseReason
-    from orchestrator.status.views import Queues, SetCounts
+    from orchestrator.status.status_views import Queues
+    from orchestrator.status.views import SetCounts
 
     spelt = {
         "orchestrator_queue": set(Queues.model_fields),
