@@ -271,5 +271,7 @@ class _Requests:
 
     def _verified(self, number: int) -> bytes:
         if number != self._number:
-            self._number, self._block = number, self._source.block(number)
+            self._number, self._block = -1, b""  # one block is held at a time, not two
+            self._block = self._source.block(number)
+            self._number = number
         return self._block
