@@ -53,7 +53,7 @@ def check_machine(state_dir: Path, machine: str) -> None:
     if not file.exists():
         atomic.write_file(file, mine.encode() + b"\n", PRIVATE)
         return
-    if file.read_text("ascii").strip() != mine:
+    if file.read_bytes().strip() != mine.encode():
         raise Cloned(
             f"{state_dir}: belongs to another machine; if the daemon there is stopped for good "
             f"(both would pay for the same requests), remove {file} and start again"

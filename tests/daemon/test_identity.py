@@ -110,3 +110,11 @@ def test_a_copied_state_directory_is_refused_on_another_machine(tmp_path: Path):
 
     with pytest.raises(Cloned, match=r"remove .*machine and start again"):
         identity.check_machine(tmp_path, "machine b")
+
+
+def test_a_garbled_machine_file_is_nobodys_word(tmp_path: Path):
+    """What a broken disk made of it is refused with the same way out, and ends nothing as a bug."""
+    (tmp_path / identity.MACHINE_FILE).write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(Cloned, match=r"remove .*machine and start again"):
+        identity.check_machine(tmp_path, "machine a")
